@@ -1,0 +1,254 @@
+"""The command line. Help appears at once: torch and SQLAlchemy are imported where they are used."""
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import tyro
+from tyro.conf import arg
+
+from prefrl import __version__
+from prefrl.config import (
+    Config,
+    ConfigError,
+    EnvConfig,
+    check,
+    from_dict,
+    load_file,
+    nearest,
+    to_dict,
+)
+
+if TYPE_CHECKING:
+    from prefrl.start import RunRequest
+
+HELP = """\
+usage: prefrl COMMAND ...
+
+Deep reinforcement learning from human preferences.
+
+commands:
+  train ENV        train a policy from comparisons of clips
+  evaluate RUN     true return, and how the predicted reward follows the true one
+  gather ENV       collect labels on clips of a random policy
+  pretrain --labels-from RUN
+                   fit a reward ensemble to labels that were collected
+
+ENV is a recipe or any registered Gymnasium id. Recipes:
+{recipes}
+`prefrl COMMAND --help` shows all settings of a command; `prefrl --version` the version.
+"""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run goes and what it is for."""
+
+    config: Annotated[Config, arg(name="")] = field(default_factory=Config)
+    name: str | None = None
+    """Of the run; by default made from task, seed and time."""
+    run_dir: Path | None = None
+    """The run's own directory, not there yet. Default: runs/NAME."""
+    note: str = ""
+    """The question that this run answers; kept with it."""
+    config_file: Annotated[Path | None, arg(name="config", metavar="FILE")] = None
+    """TOML or JSON with settings, such as another run's config.json; the command line wins."""
+    print_config: bool = False
+    """Print the resolved settings as JSON and stop."""
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """Train a policy from comparisons of clips."""
+
+    labels_from: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Start with the labels of that run; they count towards the budget."""
+    reward_from: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Start with the fitted reward ensemble of that run."""
+
+
+@dataclass(frozen=True)
+class PretrainOptions(RunOptions):
+    """Fit a reward ensemble to the labels of a run."""
+
+    labels_from: Annotated[Path | None, arg(metavar="RUN")] = None
+    """The run whose labels are used."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Play episodes with a trained policy."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A finished run's directory."""
+    episodes: int = 20
+    """How many."""
+    seed: int | None = None
+    """Of the evaluation; by default the run's own evaluation seeds."""
+
+
+AnyOptions = TypeVar("AnyOptions")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "gather": _gather,
+        "pretrain": _pretrain,
+    }
+    try:
+        if not args or args[0] in ("-h", "--help", "help"):
+            print(_help(), end="")
+            return 0
+        if args[0] == "--version":
+            print(f"prefrl {__version__}")
+            return 0
+        if args[0] not in commands:
+            raise ConfigError(f"unknown command {args[0]!r}{nearest(args[0], commands)}")
+        return commands[args[0]](args[1:])
+    except ValueError as error:  # ConfigError, RunError, StoreError: the user's to mend
+        if not type(error).__module__.startswith("prefrl."):
+            raise
+        print(f"prefrl: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(args: list[str]) -> int:
+    options = _run_options(TrainOptions, "train", args)
+    if options is None:
+        return 0
+    from prefrl.start import train
+
+    return train(options.config, _named(options), options.labels_from, options.reward_from)
+
+
+def _gather(args: list[str]) -> int:
+    options = _run_options(RunOptions, "gather", args)
+    if options is None:
+        return 0
+    from prefrl.start import gather
+
+    return gather(options.config, _named(options))
+
+
+def _pretrain(args: list[str]) -> int:
+    first = _parse(PretrainOptions, "pretrain", PretrainOptions(), args)
+    if first.labels_from is None:
+        raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
+    from prefrl.run_directory import RunDirectory
+    from prefrl.start import load_config, pretrain
+
+    source = RunDirectory.open(first.labels_from)
+    options = _with_file(PretrainOptions, "pretrain", load_config(source), first, args)
+    if options.print_config:
+        _print_config(options.config)
+        return 0
+    return pretrain(options.config, _named(options), source)
+
+
+def _evaluate(args: list[str]) -> int:
+    options = _parse(EvaluateOptions, "evaluate", None, args)
+    if options.episodes < 1:
+        raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
+    from prefrl.start import evaluate_run
+
+    return evaluate_run(options.run, options.episodes, options.seed)
+
+
+def _named(options: RunOptions) -> "RunRequest":
+    from prefrl.start import RunRequest
+
+    return RunRequest(options.name, options.run_dir, options.note)
+
+
+def _run_options(kind: type[AnyOptions], command: str, args: list[str]) -> AnyOptions | None:
+    """Options of a command whose first argument names the task; None if there is nothing to run."""
+    if args and args[0] in ("-h", "--help"):
+        _parse(kind, f"{command} ENV", kind(), args)
+    if not args or args[0].startswith("-"):
+        raise ConfigError(f"{command}: say which environment, as in `prefrl {command} pendulum`")
+    from prefrl.recipes import RECIPES, for_algorithm, for_unknown
+
+    env, args = args[0], args[1:]
+    known = RECIPES[env].config if env in RECIPES else Config(env=EnvConfig(id=env))
+    first = _parse(kind, f"{command} {env}", kind(config=known), args)
+    base = known
+    if env not in RECIPES:
+        from prefrl.policy.environment import decision_seconds, task_spaces
+
+        spaces = task_spaces(first.config.env)
+        base = for_unknown(first.config.env, spaces, decision_seconds(first.config.env))
+    if first.config.policy.algo != base.policy.algo:
+        base = for_algorithm(base, first.config.policy.algo)
+    options = _with_file(kind, f"{command} {env}", base, first, args)
+    if options.config.env.id != base.env.id:
+        raise ConfigError(f"--config is for {options.config.env.id}, not for {base.env.id}")
+    from prefrl.policy.environment import task_spaces
+    from prefrl.recipes import refuse_unusable
+
+    refuse_unusable(options.config, base, task_spaces(options.config.env))
+    if options.print_config:
+        _print_config(options.config)
+        return None
+    return options
+
+
+def _with_file(
+    kind: type[AnyOptions], command: str, base: Config, first: RunOptions, args: list[str]
+) -> AnyOptions:
+    """The options again, over the settings of recipe and file."""
+    if first.config_file is not None:
+        base = from_dict(base, load_file(first.config_file))
+    options = _parse(kind, command, kind(config=base), args)
+    check(options.config)
+    return options
+
+
+def _parse(
+    kind: type[AnyOptions], command: str, default: AnyOptions | None, args: list[str]
+) -> AnyOptions:
+    """What tyro makes of the arguments; its framed complaint becomes one line.
+
+    Raises:
+        ConfigError: An argument is unknown or of a wrong type.
+        SystemExit: Help was asked for, and shown.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, prog=f"prefrl {command}", default=default, args=args)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise ConfigError(_one_line(complaint.getvalue())) from None
+
+
+def _one_line(framed: str) -> str:
+    """The first paragraph of a framed message, and the nearest option if it names one."""
+    lines = [line.strip("│╭╮╰╯ ") for line in framed.splitlines()[1:]]
+    rule = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
+    message = " ".join(lines[:rule])
+    if "Perhaps you meant:" in lines:
+        meant = lines[lines.index("Perhaps you meant:") + 1].split(" ")[0]
+        message += f"; did you mean {meant.rstrip(',')}?"
+    return message
+
+
+def _print_config(config: Config) -> None:
+    print(json.dumps(to_dict(config), indent=2))
+
+
+def _help() -> str:
+    from prefrl.recipes import RECIPES
+
+    width = max(map(len, RECIPES))
+    lines = [f"  {name:{width}}  {recipe.task}; {recipe.status}" for name, recipe in RECIPES.items()]
+    return HELP.format(recipes="\n".join(lines))

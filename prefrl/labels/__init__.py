@@ -1,0 +1,1 @@
+"""The label store and those who answer: the oracle, and later people."""

@@ -1,0 +1,46 @@
+"""How the two loops talk: to each other, and to whoever started them.
+
+Two message types, one in each direction: `ClipPair` and `RewardSnapshot`. How they travel (between
+processes, or inline in one) is the business of whoever starts the loops.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from prefrl.types import ClipPair, RewardSnapshot
+
+
+class PolicyLink(Protocol):
+    """The policy's end. Neither call ever waits."""
+
+    def offer(self, pair: ClipPair) -> bool:
+        """Offer a pair of clips. False when the queue is full and the pair was dropped."""
+        ...
+
+    def latest_snapshot(self) -> RewardSnapshot | None:
+        """The newest snapshot since the last call, or None."""
+        ...
+
+
+class RewardLink(Protocol):
+    """The reward side's end. Neither call ever waits."""
+
+    def receive(self) -> list[ClipPair]:
+        """All pairs that have arrived since the last call."""
+        ...
+
+    def publish(self, snapshot: RewardSnapshot) -> None:
+        """Send a snapshot; an older one that was not fetched yet is forgotten."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where a loop says how far it is; for a person's eyes, nothing depends on it."""
+
+    def progress(self, values: Mapping[str, float]) -> None:
+        """Figures for the live display, by name."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """One line that a person should read."""
+        ...

@@ -1,0 +1,1 @@
+"""The policy process: environments, SB3 model, clip recorder, reward substitution, checkpoints."""

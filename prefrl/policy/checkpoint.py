@@ -1,0 +1,64 @@
+"""The policy on disk: tensors and JSON, nothing that runs when it is read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
+
+from prefrl.run_directory import RunError, write_bytes, write_json
+
+WEIGHTS, RECORD, RESUME = "policy.safetensors", "policy.json", "policy_resume.safetensors"
+
+
+def save_policy(folder: Path, model: OnPolicyAlgorithm, env_steps: int) -> None:
+    """Write weights and normalisation, and apart from them what further training needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    venv = model.get_env()
+    assert isinstance(venv, VecNormalize)
+    weights = {name: value.contiguous() for name, value in model.policy.state_dict().items()}
+    record: dict[str, object] = {"env_steps": env_steps}
+    if venv.norm_obs:
+        mean, variance = venv.obs_rms.mean, venv.obs_rms.var
+        weights |= {"vec.mean": torch.tensor(mean), "vec.var": torch.tensor(variance)}
+        record["vec_count"] = float(venv.obs_rms.count)
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
+    write_bytes(folder / RESUME, safetensors.torch.save(_moments(model)))
+    write_json(folder / RECORD, record)
+
+
+def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
+    """Load weights and normalisation into a model built from the same configuration.
+
+    Returns:
+        The environment steps after which it was saved.
+
+    Raises:
+        RunError: There is none, or it is another network's.
+    """
+    try:
+        weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        venv = model.get_env()
+        if isinstance(venv, VecNormalize) and venv.norm_obs:
+            venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64)
+            venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64)
+            venv.obs_rms.count = record["vec_count"]
+        model.policy.load_state_dict(weights)
+        return int(record["env_steps"])
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"no policy in {folder}: {error}") from error
+
+
+def _moments(model: OnPolicyAlgorithm) -> dict[str, torch.Tensor]:
+    """The optimiser's state by parameter number."""
+    state = model.policy.optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": torch.as_tensor(value).contiguous()
+        for number, moments in state.items()
+        for name, value in moments.items()
+    }

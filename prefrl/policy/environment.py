@@ -1,0 +1,194 @@
+"""One environment in the form that the policy sees, and the shapes it has. Imports no torch."""
+
+import importlib
+from typing import Any
+
+import ale_py
+import cv2
+import gymnasium as gym
+import numpy as np
+import prefrl_envs  # noqa: F401  registers our environments
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from prefrl.config import ConfigError, EnvConfig, nearest
+from prefrl.recipes import RECIPES
+from prefrl.types import TaskSpaces
+
+gym.register_envs(ale_py)
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether the id names a game in ALE's own registration."""
+    return env_id.startswith("ALE/")
+
+
+def make_env(config: EnvConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """One environment: grey `[1, H, W] uint8` images or `[D] float32` vectors.
+
+    Raises:
+        ConfigError: The id is unknown, or a space is not supported.
+    """
+    if is_atari(config.id):
+        from prefrl.policy.atari import make_python_atari_env  # which imports torch
+
+        check_registered(config)
+        env = make_python_atari_env(
+            config.id, image_size=config.image_size, frame_skip=config.atari_frame_skip,
+            noop_max=config.atari_noop_max, render_mode=render_mode,
+        )  # fmt: skip
+        return GreyImage(env, config.image_size)
+    env = _make_registered(config, render_mode)
+    env = _with_supported_actions(env, config.id)
+    space = env.observation_space
+    if isinstance(space, spaces.Discrete):
+        return FlatVector(gym.wrappers.FlattenObservation(env))
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"{config.id}: observations are {type(space).__name__}; "
+            "only Box (images or vectors) and Discrete are supported"
+        )
+    return GreyImage(env, config.image_size) if _is_image(space) else FlatVector(env)
+
+
+def task_spaces(config: EnvConfig) -> TaskSpaces:
+    """The shapes of the task, found by making it once.
+
+    Raises:
+        ConfigError: As `make_env`.
+    """
+    if is_atari(config.id):
+        env = gym.make(check_registered(config))
+        observation: tuple[int, ...] | None = (1, config.image_size, config.image_size)
+    else:
+        env = make_env(config)
+        observation = env.observation_space.shape
+    action = env.action_space
+    env.close()
+    assert observation is not None
+    shape = (config.frame_stack, *observation[1:]) if len(observation) == 3 else observation
+    if isinstance(action, spaces.Discrete):
+        return TaskSpaces(shape, int(action.n), 0)
+    assert action.shape is not None
+    return TaskSpaces(shape, None, int(np.prod(action.shape)))
+
+
+def decision_seconds(config: EnvConfig) -> float | None:
+    """Seconds of simulated time a decision takes, where the environment says (`dt`: physics)."""
+    env = gym.make(check_registered(config))
+    seconds = getattr(env.unwrapped, "dt", None)
+    env.close()
+    return float(seconds) if seconds else None
+
+
+def fingerprint(config: EnvConfig, task: TaskSpaces) -> dict[str, Any]:
+    """What labels and reward ensembles must agree in to be of use to each other."""
+    return {
+        "environment": config.id,
+        "observation_shape": list(task.observation_shape),
+        "n_actions": task.n_actions,
+        "action_size": task.action_size,
+        "clip_length": config.clip_length,
+    }
+
+
+class GreyImage(gym.ObservationWrapper[Any, Any, Any]):
+    """Images as one small grey frame, `[1, H, W] uint8`."""
+
+    def __init__(self, env: gym.Env[Any, Any], size: int) -> None:
+        super().__init__(env)
+        self._size = size
+        shape = env.observation_space.shape or ()
+        self._channels_first = len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] > 4
+        self.observation_space = spaces.Box(0, 255, (1, size, size), np.uint8)
+
+    def observation(self, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The frame, grey and resized by area (so that nothing small is skipped)."""
+        image = np.moveaxis(observation, 0, -1) if self._channels_first else observation
+        if image.ndim == 3:
+            image = image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(
+                np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY
+            )
+        if image.shape != (self._size, self._size):
+            image = cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_AREA)
+        return np.asarray(image, np.uint8)[None]
+
+
+class FlatVector(gym.ObservationWrapper[Any, Any, Any]):
+    """Observations as one flat `[D] float32` vector."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        assert isinstance(space, spaces.Box)
+        self.observation_space = spaces.Box(
+            space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)
+        )
+
+    def observation(self, observation: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The numbers in one row."""
+        return np.asarray(observation, np.float32).ravel()
+
+
+class FromZero(gym.ActionWrapper[Any, Any, Any]):
+    """Discrete actions counted from 0, as SB3 gives them."""
+
+    def __init__(self, env: gym.Env[Any, Any], space: spaces.Discrete) -> None:
+        super().__init__(env)
+        self._start = int(space.start)
+        self.action_space = spaces.Discrete(int(space.n))
+
+    def action(self, action: Any) -> Any:
+        """The environment's own number."""
+        return action + self._start
+
+
+def check_registered(config: EnvConfig) -> gym.envs.registration.EnvSpec:
+    """The environment's registration, after importing the modules that make it.
+
+    Raises:
+        ConfigError: A module cannot be imported, or the id is unknown.
+    """
+    for module in config.import_modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"--env-import {module}: {error}") from error
+    try:
+        return gym.spec(config.id)
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        hint = nearest(config.id, [*RECIPES, *gym.registry]) or "; --env-import MODULE registers your own"
+        raise ConfigError(f"unknown environment {config.id!r}{hint}") from error
+
+
+def _make_registered(config: EnvConfig, render_mode: str | None) -> gym.Env[Any, Any]:
+    spec = check_registered(config)
+    try:
+        return gym.make(
+            spec,
+            render_mode=render_mode,
+            max_episode_steps=spec.max_episode_steps or config.time_limit,
+            disable_env_checker=True,  # it would warn again and again while training
+        )
+    except gym.error.Error as error:
+        raise ConfigError(f"{config.id}: {error}") from error
+
+
+def _with_supported_actions(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:
+    space = env.action_space
+    if isinstance(space, spaces.Discrete):
+        return FromZero(env, space) if space.start else env
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"{name}: actions are {type(space).__name__}; only Box and Discrete are supported"
+        )
+    if not space.is_bounded():
+        raise ConfigError(f"{name}: Box actions need finite bounds")
+    return env
+
+
+def _is_image(space: spaces.Box) -> bool:
+    """8-bit, two or three dimensions: grey, or with a channel axis at either end."""
+    if space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+        return False
+    return len(space.shape) == 2 or space.shape[0] in (1, 3, 4) or space.shape[2] in (1, 3, 4)

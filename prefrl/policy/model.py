@@ -1,0 +1,100 @@
+"""SB3's algorithm, built from our configuration and never from a pickle."""
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from prefrl.config import Config, PolicyConfig
+
+
+class ImageFeatures(BaseFeaturesExtractor):
+    """The convolutions of Mnih et al. 2015 on raw `[B, K, H, W]` pixels of 0 to 255.
+
+    The policy's pixels are scaled here and only here. SB3 would do it in float32 on every call.
+    """
+
+    def __init__(
+        self, observation_space: spaces.Box, autocast: torch.dtype, features_dim: int = 512
+    ) -> None:
+        super().__init__(observation_space, features_dim)
+        self._autocast = autocast
+        channels, *side = observation_space.shape
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2), nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
+            nn.Flatten(),
+        )  # fmt: skip
+        with torch.no_grad():
+            flat = self.convolutions(torch.zeros(1, channels, *side)).shape[1]
+        self.dense = nn.Sequential(nn.Linear(flat, features_dim), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """`[B, features_dim] float32`."""
+        pixels = observations.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+            pixels.device.type, self._autocast, self._autocast != torch.float32
+        ):
+            features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast) / 255))
+        return features.float()
+
+
+def build_model(
+    config: Config, venv: VecEnv, device: torch.device, autocast: torch.dtype
+) -> OnPolicyAlgorithm:
+    """PPO or A2C with the run's settings, freshly initialised."""
+    settings = config.policy
+    is_image = len(venv.observation_space.shape or ()) == 3
+    common: dict[str, Any] = {
+        "policy": "CnnPolicy" if is_image else "MlpPolicy",
+        "env": venv,
+        "learning_rate": _linear(settings),
+        "n_steps": settings.n_steps,
+        "gamma": settings.gamma,
+        "gae_lambda": settings.gae_lambda,
+        "ent_coef": settings.ent_coef,
+        "vf_coef": settings.vf_coef,
+        "max_grad_norm": settings.max_grad_norm,
+        "use_sde": settings.use_sde,
+        "sde_sample_freq": settings.sde_sample_freq if settings.use_sde else -1,
+        "policy_kwargs": _policy_settings(settings, is_image, autocast),
+        "seed": config.seed,
+        "device": device,
+    }
+    if settings.algo == "a2c":
+        model: OnPolicyAlgorithm = A2C(**common)
+    else:
+        model = PPO(
+            **common,
+            batch_size=min(settings.batch_size, settings.n_steps * venv.num_envs),
+            n_epochs=settings.n_epochs,
+            clip_range=settings.clip_range,
+        )
+    if is_image:
+        # Only now: SB3's orthogonal initialisation fails on channels-last weights.
+        model.policy.to(memory_format=torch.channels_last)
+    return model
+
+
+def _policy_settings(
+    settings: PolicyConfig, is_image: bool, autocast: torch.dtype
+) -> dict[str, Any]:
+    if not is_image:
+        return {"net_arch": list(settings.net_arch)}
+    return {
+        "features_extractor_class": ImageFeatures,
+        "features_extractor_kwargs": {"autocast": autocast},
+        "normalize_images": False,  # ImageFeatures does it
+    }
+
+
+def _linear(settings: PolicyConfig) -> Any:
+    """The learning rate as a function of the share of training that is left."""
+    first, last = settings.learning_rate, settings.learning_rate_end
+    return lambda left: last + (first - last) * left

@@ -1,0 +1,99 @@
+"""The stack of vectorised environments, from the bare ones up to what SB3 sees.
+
+    bare environments -> frame stack -> hidden ends -> clip recorder -> normalised vectors
+
+Each layer has one job; the recorder's is in `recorder.py`.
+"""
+
+import functools
+
+import numpy as np
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecNormalize,
+)
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from prefrl.config import Config, EnvConfig
+from prefrl.policy.atari import AtariVecEnv
+from prefrl.policy.environment import check_registered, is_atari, make_env
+
+ATARI_THREADS = 2
+
+
+def make_vec_env(
+    config: EnvConfig, n_envs: int, seed: int, render_mode: str | None = None
+) -> VecEnv:
+    """Environments whose ends show: `[n, K, H, W] uint8` or `[n, D] float32`, true rewards.
+
+    The native Atari environment cannot render; where frames are wanted its Python twin steps in.
+    """
+    if is_atari(config.id) and config.atari_backend == "native" and render_mode is None:
+        check_registered(config)
+        venv: VecEnv = AtariVecEnv(
+            config.id, n_envs, seed=seed, image_size=config.image_size,
+            frame_skip=config.atari_frame_skip, noop_max=config.atari_noop_max,
+            num_threads=ATARI_THREADS,
+        )  # fmt: skip
+    else:
+        venv = DummyVecEnv([functools.partial(make_env, config, render_mode)] * n_envs)
+    venv.seed(seed)
+    if len(venv.observation_space.shape or ()) == 3:
+        return VecFrameStack(venv, config.frame_stack, channels_order="first")
+    return venv
+
+
+class HiddenEnds(VecEnvWrapper):
+    """Ends that are no time limit do not reach the agent: the next episode goes on from there.
+
+    `infos[i]["hidden_end"]` tells the layers above, that keep count of episodes. A time limit still
+    shows; SB3 bootstraps the value there. Source: paper, section 3.1 and appendix A.
+
+    Args:
+        venv: The environments.
+        penalty: Subtracted from the true reward of an episode's last step.
+    """
+
+    def __init__(self, venv: VecEnv, penalty: float) -> None:
+        super().__init__(venv)
+        self._penalty = penalty
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take a step."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        dones, rewards = dones.copy(), rewards.astype(np.float32)
+        for i in np.flatnonzero(dones):
+            if not infos[i].get("TimeLimit.truncated", False):
+                dones[i] = False
+                infos[i]["hidden_end"] = True
+                rewards[i] -= self._penalty
+        return observations, rewards, dones, infos
+
+
+def hide_ends(venv: VecEnv, config: EnvConfig) -> VecEnv:
+    """The environments as `--terminations` wants them."""
+    if config.terminations == "keep":
+        return venv
+    penalty = config.termination_penalty if config.terminations == "penalty" else 0.0
+    return HiddenEnds(venv, penalty)
+
+
+def normalise(venv: VecEnv, config: Config, training: bool) -> VecNormalize:
+    """SB3's own normalisation: of vectors always, of rewards only where they are the true ones.
+
+    The baseline's true rewards so come at a scale like that of the learned ones.
+    """
+    return VecNormalize(
+        venv,
+        training=training,
+        norm_obs=len(venv.observation_space.shape or ()) == 1,
+        norm_reward=training and config.reward == "true",
+        gamma=config.policy.gamma,
+    )

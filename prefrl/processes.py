@@ -1,0 +1,328 @@
+"""What each process of a run does, from its first line to its last.
+
+The only place that knows both loops. Targets are top-level functions, as `spawn` needs, and import
+torch inside: the launcher imports this module and must start at once.
+"""
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from queue import Empty, Full
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefrl.config import Config
+from prefrl.types import ClipPair, RewardSnapshot, TaskSpaces
+
+if TYPE_CHECKING:
+    from prefrl.labels.store import LabelStore
+    from prefrl.reward.loop import RewardLoop
+
+T = TypeVar("T")
+IDLE_S = 0.01  # how long a reward loop with nothing to do rests
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that a process has to know.
+
+    Attributes:
+        config: Of the run, with `auto` resolved where the processor decides.
+        run_path: The run's directory.
+        spaces: The shapes of the task.
+        task: The task's fingerprint.
+        random_clips: Clips wanted from a random policy.
+        reward_from: Folder with an ensemble to start from.
+    """
+
+    config: Config
+    run_path: Path
+    spaces: TaskSpaces
+    task: Mapping[str, Any]
+    random_clips: int
+    reward_from: Path | None
+
+
+@dataclass(frozen=True)
+class Wires:
+    """What connects a process to the others.
+
+    Attributes:
+        to_launcher: Messages `(kind, content)`: progress, warning, finished, failed.
+        stop: Set by the launcher: everyone saves and ends.
+        learned: Set by the policy when it has taken its last step.
+        pairs: The policy's clips, for the reward side.
+        snapshots: The reward side's snapshots, for the policy.
+    """
+
+    to_launcher: Connection
+    stop: Event
+    learned: Event
+    pairs: "Queue[ClipPair]"
+    snapshots: "Queue[RewardSnapshot]"
+
+
+class PipeReporter:
+    """Reports to the launcher."""
+
+    def __init__(self, to_launcher: Connection) -> None:
+        self._to_launcher = to_launcher
+
+    def progress(self, values: Mapping[str, Any]) -> None:
+        """Figures for the live display."""
+        self._to_launcher.send(("progress", dict(values)))
+
+    def warn(self, text: str) -> None:
+        """One line that a person should read."""
+        self._to_launcher.send(("warning", text))
+
+
+class QueueToReward:
+    """The policy's end of the link between two processes."""
+
+    def __init__(self, wires: Wires) -> None:
+        self._pairs, self._snapshots = wires.pairs, wires.snapshots
+
+    def offer(self, pair: ClipPair) -> bool:
+        """Put the pair into the queue unless that is full."""
+        try:
+            self._pairs.put_nowait(pair)
+        except Full:
+            return False
+        return True
+
+    def latest_snapshot(self) -> RewardSnapshot | None:
+        """Take everything that has arrived, keep the newest."""
+        arrived = drain(self._snapshots)
+        return arrived[-1] if arrived else None
+
+
+class QueueToPolicy:
+    """The reward side's end of the link between two processes."""
+
+    def __init__(self, wires: Wires) -> None:
+        self._pairs, self._snapshots = wires.pairs, wires.snapshots
+
+    def receive(self) -> list[ClipPair]:
+        """Take all pairs that have arrived."""
+        return drain(self._pairs)
+
+    def publish(self, snapshot: RewardSnapshot) -> None:
+        """Send the snapshot; the policy takes the newest."""
+        self._snapshots.put(snapshot)
+
+
+class InlineLink:
+    """Both ends in one process, in lock step: whenever the policy asks, the reward side has run."""
+
+    def __init__(self) -> None:
+        self.reward_loop: RewardLoop | None = None
+        self._pairs: list[ClipPair] = []
+        self._snapshot: RewardSnapshot | None = None
+
+    def offer(self, pair: ClipPair) -> bool:
+        """Keep the pair for the reward side's next turn."""
+        self._pairs.append(pair)
+        return True
+
+    def receive(self) -> list[ClipPair]:
+        """All pairs since the last turn."""
+        pairs, self._pairs = self._pairs, []
+        return pairs
+
+    def publish(self, snapshot: RewardSnapshot) -> None:
+        """Keep the newest snapshot."""
+        self._snapshot = snapshot
+
+    def latest_snapshot(self) -> RewardSnapshot | None:
+        """Let the reward side do all it can, then take its snapshot."""
+        assert self.reward_loop is not None
+        while self.reward_loop.turn():
+            pass
+        snapshot, self._snapshot = self._snapshot, None
+        return snapshot
+
+
+def drain(queue: "Queue[T]") -> list[T]:
+    """Everything in a queue, without waiting."""
+    items: list[T] = []
+    try:
+        while True:
+            items.append(queue.get_nowait())
+    except Empty:
+        return items
+
+
+# --- the processes ------------------------------------------------------------------------------
+
+
+def policy_process(assignment: Assignment, wires: Wires) -> None:
+    """Train the policy, with the reward side in another process or on the true reward."""
+    _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
+
+
+def reward_process(assignment: Assignment, wires: Wires) -> None:
+    """Fit rewards until the policy has learned."""
+
+    def work() -> dict[str, Any]:
+        from prefrl.reward.loop import run_until
+
+        def stopped() -> bool:
+            return wires.stop.is_set() or wires.learned.is_set()
+
+        loop = _reward_loop(assignment, wires, QueueToPolicy(wires), stopped)
+        run_until(loop, stopped, lambda: time.sleep(IDLE_S))
+        wires.snapshots.cancel_join_thread()  # nobody may be left to read the last one
+        return _reward_summary(loop)
+
+    _guarded(wires, work)
+
+
+def inline_process(assignment: Assignment, wires: Wires) -> None:
+    """Both loops in one process."""
+
+    def work() -> dict[str, Any]:
+        link = InlineLink()
+        link.reward_loop = _reward_loop(assignment, wires, link, wires.stop.is_set)
+        summary = _train_policy(assignment, wires, link)
+        return {**_reward_summary(link.reward_loop), **summary}
+
+    _guarded(wires, work)
+
+
+def gather_process(assignment: Assignment, wires: Wires) -> None:
+    """Collect labels on clips of a random policy, and fit nothing."""
+
+    def work() -> dict[str, Any]:
+        from prefrl.runs.pieces import gather
+
+        return gather(assignment, PipeReporter(wires.to_launcher), wires.stop.is_set)
+
+    _guarded(wires, work)
+
+
+def pretrain_process(assignment: Assignment, wires: Wires) -> None:
+    """Fit an ensemble to labels that are there."""
+
+    def work() -> dict[str, Any]:
+        from prefrl.runs.pieces import pretrain
+
+        return pretrain(assignment, PipeReporter(wires.to_launcher), wires.stop.is_set)
+
+    _guarded(wires, work)
+
+
+def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:
+    """Do the work; tell the launcher how it went; end when the launcher is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    threading.Thread(target=_stop_with_parent, args=(wires.stop,), daemon=True).start()
+    try:
+        wires.to_launcher.send(("finished", work()))
+    except BaseException:
+        wires.to_launcher.send(("failed", traceback.format_exc()))
+        raise SystemExit(1) from None
+
+
+def _stop_with_parent(stop: Event) -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    stop.set()
+
+
+def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, Any]:
+    """Learn, then evaluate; the policy's part of `result.json`."""
+    from prefrl.compute import prepare
+    from prefrl.metrics import Metrics, peak_memory
+    from prefrl.policy.loop import PolicyLoop
+    from prefrl.run_directory import RunDirectory
+    from prefrl.runs.finish import finish
+
+    config, reporter = assignment.config, PipeReporter(wires.to_launcher)
+    device, autocast = prepare(config)
+    reporter.progress({"device": str(device)})
+    run = RunDirectory(assignment.run_path)
+    with Metrics(run, "policy") as metrics:
+        loop = PolicyLoop(
+            config, run, link, _predictor_of(assignment, device, autocast),
+            assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
+        )  # fmt: skip
+        loop.learn()
+        wires.learned.set()
+        wires.pairs.cancel_join_thread()  # clips under way have no reader any more
+        stopped = wires.stop.is_set()
+        figures = {} if stopped else finish(loop, run, reporter)
+    used = loop.snapshot.n_labels if loop.snapshot else 0
+    return {
+        **figures,
+        "stopped": stopped,
+        "env_steps": loop.recorder.env_steps,
+        "random_steps": loop.random_steps,
+        "steps_per_s": loop.steps_per_s,
+        "labels_unused": max(0, config.label.budget - used) if config.reward == "learned" else 0,
+        "clips_dropped": loop.recorder.clips_dropped,
+        "peak_memory_bytes": {"policy": peak_memory()},
+    }
+
+
+def _predictor_of(assignment: Assignment, device: Any, autocast: Any) -> Any:
+    """How the policy makes a predictor of a snapshot."""
+    from prefrl.reward.ensemble import RewardEnsemble
+    from prefrl.reward.inputs import InputSpec
+
+    config = assignment.config.predictor
+    spec = InputSpec(assignment.spaces, config.inputs)
+
+    def predictor_of(snapshot: RewardSnapshot) -> RewardEnsemble:
+        ensemble = RewardEnsemble(spec, config, device, autocast)
+        ensemble.load(snapshot)
+        return ensemble
+
+    return predictor_of
+
+
+def _reward_loop(
+    assignment: Assignment, wires: Wires, link: Any, stopped: Callable[[], bool]
+) -> "RewardLoop":
+    from prefrl.compute import prepare
+    from prefrl.labels.store import LabelStore
+    from prefrl.metrics import Metrics
+    from prefrl.reward.checkpoint import load_reward
+    from prefrl.reward.loop import RewardLoop
+    from prefrl.run_directory import RunDirectory
+    from prefrl.runs.pieces import make_labeler, make_trainer
+
+    config = assignment.config
+    run = RunDirectory(assignment.run_path)
+    device, autocast = prepare(config)
+    loop = RewardLoop(
+        config, run, dict(assignment.task), LabelStore.open(run.labels), make_labeler(config),
+        make_trainer(config, assignment.spaces, device, autocast, stopped), link,
+        Metrics(run, "reward"), PipeReporter(wires.to_launcher),
+    )  # fmt: skip
+    loop.start_with_stored_clips()
+    if assignment.reward_from is not None:
+        loop.start_from(load_reward(assignment.reward_from)[0])
+    return loop
+
+
+def _reward_summary(loop: "RewardLoop") -> dict[str, Any]:
+    """The reward side's part of `result.json`."""
+    from prefrl.metrics import peak_memory
+
+    loop.metrics.close()
+    counts = loop.store.counts()
+    loop.store.close()
+    return {
+        "labels": counts.answered,
+        "snapshots": loop.version,
+        "validation_accuracy": loop.validation_accuracy,
+        "peak_memory_bytes": {"reward": peak_memory()},
+    }

@@ -1,0 +1,163 @@
+"""Settings that fit a task: by name for the tasks we know, by the shape of the task for others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from prefrl.config import Config, ConfigError, EnvConfig, LabelConfig, PolicyConfig, RewardConfig
+from prefrl.types import TaskSpaces
+
+CLIP_LENGTH = 25  # decisions; paper, appendix A.2: 25 steps in Atari
+CLIP_SECONDS = 1.5  # paper, appendix A.1: clips of 1.5 s in physics
+MAX_CLIP_LENGTH = 100  # where a decision takes very little time
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named task with settings that were tried on it.
+
+    Attributes:
+        config: The settings.
+        task: What the agent is to do, in a few words.
+        status: What is known of how well it is learned.
+    """
+
+    config: Config
+    task: str
+    status: str
+
+
+_VECTOR = Config()
+
+# Atari games: rewards are sparse, so little normalised reward a step. Source of target_deviation,
+# clip length, n_envs, gamma, ent_coef: paper, appendix A.2.
+_ATARI = Config(
+    policy=PolicyConfig(
+        n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=2.5e-4,
+        learning_rate_end=2.5e-4, clip_fraction=0.25,
+    ),
+    predictor=RewardConfig(
+        inputs=("observation",), target_deviation=0.05, learning_rate=2e-4, pretrain_epochs=20,
+        round_epochs=2,
+    ),
+    label=LabelConfig(budget=3000, round_labels=100, initial_fraction=0.1),
+    total_timesteps=3_000_000,
+)  # fmt: skip
+
+RECIPES: Mapping[str, Recipe] = {
+    "moving-dot-position": Recipe(
+        replace(
+            _VECTOR,
+            env=EnvConfig(id="prefrl/MovingDotPosition-v0"),
+            total_timesteps=100_000,
+        ),
+        "bring the dot to the centre, from its position",
+        "learned from 200 labels",
+    ),
+    "moving-dot": Recipe(
+        replace(
+            _ATARI,
+            env=EnvConfig(id="prefrl/MovingDot-v0"),
+            label=LabelConfig(budget=1000, round_labels=50),
+            predictor=replace(_ATARI.predictor, inputs=("next_observation",)),
+            total_timesteps=300_000,
+        ),
+        "bring the dot to the centre, from pixels",
+        "runs; not learned yet",
+    ),
+    "pendulum": Recipe(
+        Config(
+            env=EnvConfig(id="Pendulum-v1", clip_length=30),
+            policy=PolicyConfig(
+                n_envs=4, n_steps=256, batch_size=64, n_epochs=10, learning_rate=1e-3,
+                learning_rate_end=1e-3, gamma=0.9, ent_coef=0.0,
+            ),
+            total_timesteps=50_000,
+        ),
+        "swing the pendulum up and hold it",
+        "learned from 200 labels",
+    ),
+    "cartpole": Recipe(
+        replace(
+            _VECTOR,
+            env=EnvConfig(id="prefrl/CartPoleUpright-v0"),
+            total_timesteps=100_000,
+        ),
+        "keep the pole upright and the cart in the middle",
+        "learned from 200 labels",
+    ),
+    "pong": Recipe(
+        replace(_ATARI, env=EnvConfig(id="ALE/Pong-v5")),
+        "win at Pong, from pixels",
+        "runs; not learned yet",
+    ),
+}  # fmt: skip
+
+
+def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> Config:
+    """Settings for a task that no recipe knows.
+
+    Args:
+        env: Its id, and the modules that register it.
+        task: Its shapes.
+        decision_s: Seconds a decision takes, where the environment says so: physics.
+    """
+    base = _ATARI if task.is_image else _VECTOR
+    length = CLIP_LENGTH
+    if decision_s:
+        length = min(MAX_CLIP_LENGTH, max(2, round(CLIP_SECONDS / decision_s)))
+    fresh = EnvConfig(id=env.id, import_modules=env.import_modules, clip_length=length)
+    return replace(base, env=fresh)
+
+
+def for_algorithm(base: Config, algo: Literal["ppo", "a2c"]) -> Config:
+    """The same with another algorithm, and the settings that go with that.
+
+    Source: SB3's defaults of A2C, which are those of Mnih et al. 2016 (and of the paper).
+    """
+    if algo == "ppo":
+        return replace(base, policy=replace(base.policy, algo="ppo"))
+    policy = replace(
+        base.policy, algo="a2c", n_steps=5, learning_rate=7e-4, learning_rate_end=0.0,
+        gae_lambda=1.0,
+    )  # fmt: skip
+    return replace(base, policy=policy)
+
+
+def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
+    """Refuse settings that were changed from the recipe's and cannot have an effect.
+
+    Raises:
+        ConfigError: The first such setting, and why it has none.
+    """
+    atari = ("env.atari_backend", "env.atari_frame_skip", "env.atari_noop_max")
+    images = (
+        "env.image_size", "env.frame_stack", "predictor.dropout", "predictor.dropout_masks",
+        "predictor.batch_norm",
+    )  # fmt: skip
+    vectors = ("predictor.hidden", "policy.net_arch")
+    ppo = ("policy.batch_size", "policy.n_epochs", "policy.clip_range")
+    without_effect: list[tuple[bool, tuple[str, ...], str]] = [
+        (not config.env.id.startswith("ALE/"), atari, "is for Atari games"),
+        (not task.is_image, images, "is for images, and this task's observations are vectors"),
+        (task.is_image, vectors, "is for vectors, and this task's observations are images"),
+        (config.policy.algo == "a2c", ppo, "is for PPO, and --algo is a2c"),
+        (task.n_actions is not None, ("policy.use_sde",), "is for continuous actions"),
+        (
+            config.env.terminations != "penalty", ("env.termination_penalty",),
+            "needs --terminations penalty",
+        ),
+        (
+            config.label.query_selection == "random", ("label.candidates",),
+            "needs --label.query-selection disagreement",
+        ),
+        (
+            config.label.schedule == "constant", ("label.half_rate_fraction",),
+            "needs --label.schedule decay",
+        ),
+    ]  # fmt: skip
+    for applies, names, why in without_effect:
+        for name in names if applies else ():
+            part, setting = name.split(".")
+            if getattr(getattr(config, part), setting) != getattr(getattr(base, part), setting):
+                raise ConfigError(f"--{name.replace('_', '-')} {why}")

@@ -1,0 +1,1 @@
+"""The reward process: network, ensemble, loss, trainer, query selection, label schedule."""

@@ -1,0 +1,66 @@
+"""Which pairs of clips are worth a labeler's time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prefrl.reward.ensemble import RewardEnsemble
+from prefrl.types import Clip
+
+Pair = tuple[Clip, Clip]
+
+
+class ClipPool:
+    """The newest clips, from which queries are made. The oldest make room."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._clips: dict[str, Clip] = {}
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def add(self, clip: Clip) -> bool:
+        """Take in a clip. False if one of the same content is there."""
+        if clip.id in self._clips:
+            return False
+        self._clips[clip.id] = clip
+        while len(self._clips) > self._size:
+            del self._clips[next(iter(self._clips))]
+        return True
+
+    def newest(self, n: int) -> list[Clip]:
+        """The last n clips received, oldest first."""
+        return list(self._clips.values())[-n:]
+
+
+def random_pairs(
+    clips: Sequence[Clip], n: int, asked: set[frozenset[str]], rng: np.random.Generator
+) -> list[Pair]:
+    """Up to n different pairs of different clips, none of which was asked before.
+
+    Fewer come back when a small pool is nearly used up.
+    """
+    pairs: dict[frozenset[str], Pair] = {}
+    for _ in range(4):  # a few draws find almost all that is left
+        missing = n - len(pairs)
+        for i, j in rng.integers(len(clips), size=(2 * missing, 2)).tolist():
+            key = frozenset((clips[i].id, clips[j].id))
+            if len(key) == 2 and key not in asked and len(pairs) < n:
+                pairs.setdefault(key, (clips[i], clips[j]))
+    return list(pairs.values())
+
+
+def most_disputed(pairs: Sequence[Pair], n: int, ensemble: RewardEnsemble) -> list[Pair]:
+    """The n pairs whose predicted preference varies most over the members.
+
+    Source: paper, section 2.2.4.
+    """
+    clips = {clip.id: clip for pair in pairs for clip in pair}
+    sums = ensemble.clip_rewards(list(clips.values())).sum(2)
+    column = {clip_id: i for i, clip_id in enumerate(clips)}
+    left = sums[:, [column[first.id] for first, _ in pairs]]
+    right = sums[:, [column[second.id] for _, second in pairs]]
+    p_left = 0.5 * (1 + np.tanh((left - right) / 2))  # the logistic function, without overflow
+    order = np.argsort(-p_left.var(0), kind="stable")
+    return [pairs[i] for i in order[:n]]

@@ -1,0 +1,229 @@
+"""From settings to a finished run: check everything, make the directory, launch, record, report.
+
+Nothing is written before everything was checked: bad input leaves no half-made run.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from prefrl import processes
+from prefrl.compute import fast_format
+from prefrl.config import Config, ConfigError, from_dict, to_dict
+from prefrl.display import Display
+from prefrl.labels.store import LabelStore
+from prefrl.launcher import Outcome, Target, launch, result, show_traceback
+from prefrl.policy.environment import fingerprint, task_spaces
+from prefrl.processes import Assignment
+from prefrl.run_directory import RunDirectory, provenance, write_json
+
+# Fewer first labels leave some member with nothing to train on or nothing held out.
+LEAST_INITIAL_LABELS = 10
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a person said about a run beside its settings."""
+
+    name: str | None
+    run_dir: Path | None
+    note: str
+
+
+def train(
+    config: Config, request: RunRequest, labels_from: Path | None, reward_from: Path | None
+) -> int:
+    """Train a policy. Returns the exit code.
+
+    Raises:
+        ConfigError: Settings that cannot work together.
+        RunError: The run exists already, or one to start from does not.
+        StoreError: Labels of another task.
+    """
+    config, spaces, task = _checked(config)
+    learned = config.reward == "learned"
+    if not learned and (labels_from or reward_from):
+        raise ConfigError("--reward true learns from the true reward: leave out --labels-from")
+    given = _labels_given(labels_from, task)
+    reward_folder = _reward_given(reward_from, config, task)
+    if learned and not (reward_folder and config.label.budget == 0):
+        _check_budget(config)
+    _check_length(config, given)
+    run = _make_run(config, request)
+    if learned:
+        _make_store(run, task, labels_from)
+    random_clips = max(0, config.initial_clips - 2 * given)
+    if reward_folder:
+        random_clips = 0
+    assignment = Assignment(config, run.path, spaces, task, random_clips, reward_folder)
+    targets: dict[str, Target] = {"policy": processes.policy_process}
+    if learned and config.inline:
+        targets = {"inline": processes.inline_process}
+    elif learned:
+        targets["reward"] = processes.reward_process
+    return _run(run, targets, assignment, learned)
+
+
+def gather(config: Config, request: RunRequest) -> int:
+    """Collect labels from a random policy. Returns the exit code."""
+    config, spaces, task = _checked(config)
+    _check_budget(config)
+    run = _make_run(config, request)
+    _make_store(run, task, None)
+    wanted = min(2 * config.label.budget, config.label.pool_size)
+    assignment = Assignment(config, run.path, spaces, task, wanted, None)
+    return _run(run, {"gather": processes.gather_process}, assignment, True)
+
+
+def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
+    """Fit a reward ensemble to stored labels. Returns the exit code."""
+    config, spaces, task = _checked(config)
+    given = _labels_given(source.path, task)
+    if given < LEAST_INITIAL_LABELS:
+        raise ConfigError(f"{source.path} has {given} labels; {LEAST_INITIAL_LABELS} are needed")
+    run = _make_run(config, request)
+    _make_store(run, task, source.path)
+    assignment = Assignment(config, run.path, spaces, task, 0, None)
+    return _run(run, {"reward": processes.pretrain_process}, assignment, True)
+
+
+def load_config(run: RunDirectory) -> Config:
+    """The settings of a run.
+
+    Raises:
+        ConfigError: It was written by another version, with other settings.
+    """
+    try:
+        return from_dict(Config(), json.loads(run.config.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{run.config}: {error}") from error
+
+
+def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
+    """The settings with `auto` resolved, the task's shapes and its fingerprint."""
+    if config.precision == "auto":
+        config = dataclasses.replace(config, precision=fast_format())
+    if config.device == "cuda":
+        from prefrl.compute import prepare
+
+        prepare(config)
+    spaces = task_spaces(config.env)
+    return config, spaces, fingerprint(config.env, spaces)
+
+
+def _check_budget(config: Config) -> None:
+    initial = config.initial_labels
+    if initial < LEAST_INITIAL_LABELS:
+        raise ConfigError(
+            f"--labels {config.label.budget} puts {initial} labels into the first round; "
+            f"{LEAST_INITIAL_LABELS} are needed to hold some out for validation: "
+            "raise --labels or --label.initial-fraction"
+        )
+
+
+def _check_length(config: Config, given: int) -> None:
+    rollout = config.policy.n_envs * config.policy.n_steps
+    random = 0
+    if config.reward == "learned":
+        random = max(0, config.initial_clips - 2 * given) * config.env.clip_length
+    if config.total_timesteps < rollout + random:
+        raise ConfigError(
+            f"--total-timesteps {config.total_timesteps}: {random} steps for the first clips and "
+            f"one rollout of {rollout} need {random + rollout}"
+        )
+
+
+def _labels_given(labels_from: Path | None, task: dict[str, Any]) -> int:
+    """How many labels the other run has, which must be of this task."""
+    if labels_from is None:
+        return 0
+    with LabelStore.open(RunDirectory.open(labels_from).labels) as store:
+        store.check_fingerprint(task)
+        return store.counts().answered
+
+
+def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]) -> Path | None:
+    """The folder of the other run's ensemble, which must fit this task and network."""
+    if reward_from is None:
+        return None
+    source = RunDirectory.open(reward_from)
+    folder = source.checkpoint("last")
+    theirs = load_config(source).predictor
+    for name in ("inputs", "members", "hidden", "batch_norm"):
+        if getattr(theirs, name) != getattr(config.predictor, name):
+            raise ConfigError(
+                f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "
+                f"and {getattr(config.predictor, name)} here"
+            )
+    record = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
+    for key, value in record["task"].items():
+        if key != "clip_length" and value != task[key]:
+            raise ConfigError(
+                f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"
+            )
+    return folder
+
+
+def _make_run(config: Config, request: RunRequest) -> RunDirectory:
+    task = config.env.id.split("/")[-1].lower()
+    made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    path = request.run_dir or Path("runs") / (request.name or made)
+    run = RunDirectory.create(path)
+    write_json(run.config, to_dict(config))
+    write_json(run.provenance, provenance(config.seed, request.note))
+    return run
+
+
+def _make_store(run: RunDirectory, task: dict[str, Any], labels_from: Path | None) -> None:
+    with LabelStore.create(run.labels, task) as store:
+        if labels_from is not None:
+            with LabelStore.open(RunDirectory.open(labels_from).labels) as source:
+                store.copy_from(source)
+
+
+def _run(
+    run: RunDirectory, targets: dict[str, Target], assignment: Assignment, learned: bool
+) -> int:
+    config, console = assignment.config, Console(highlight=False)
+    console.print(f"run {run.path}", soft_wrap=True)
+    budget = config.label.budget if learned else 0
+    with Display(config.total_timesteps, budget, console) as display:
+        outcome = launch(targets, assignment, display)
+    record = result(config, outcome)
+    write_json(run.result, record)
+    show_traceback(outcome)
+    _report(run, record, outcome, console)
+    return outcome.exit_code
+
+
+def _report(run: RunDirectory, record: dict[str, Any], outcome: Outcome, console: Console) -> None:
+    """What a person wants to know at the end."""
+    rows: list[tuple[str, str]] = [("status", record["status"])]
+    returns = record["true_return"]
+    if returns:
+        best, random = record["best_possible"], record["random_return"]["mean"]
+        text = f"{returns['mean']:.1f} (sd {returns['sd']:.1f}, {returns['episodes']} episodes)"
+        rows.append(("true return", text))
+        if best is not None:
+            rows.append(("best possible", f"{best:.1f} (score {record['normalised_score']:.3f})"))
+        rows.append(("random policy", f"{random:.1f}"))
+    if record["labels"]:
+        rows.append(("labels", str(record["labels"])))
+    if record["env_steps"]:
+        rows.append(("env steps", f"{record['env_steps']:,}"))
+    rows.append(("seconds", f"{outcome.wall_s:.1f}"))
+    rows.append(("run", str(run.path)))
+    if returns:
+        from prefrl.runs.plots import learning_curve
+
+        rows.append(("learning curve", str(learning_curve(run, record))))
+        video = run.videos / "evaluation.mp4"
+        rows += [("video", str(video))] if video.exists() else []
+        rows.append(("TensorBoard", f"tensorboard --logdir {run.tensorboard}"))
+    for name, value in rows:
+        console.print(f"{name:>15}  {value}", soft_wrap=True)

@@ -124,7 +124,7 @@ class LabelStore:
             StoreError: There is a store already, or it cannot be written.
         """
         store = cls(*_connect(where))
-        with store._transaction() as connection:
+        with store._closed_on_error(), store._transaction() as connection:
             if set(sa.inspect(connection).get_table_names()) & set(_SCHEMA.tables):
                 raise StoreError(f"{store._name}: there is a label store already")
             _SCHEMA.create_all(connection)
@@ -144,15 +144,15 @@ class LabelStore:
         if engine.dialect.name == "sqlite" and not (path and Path(path).is_file()):
             raise StoreError(f"{name}: there is no such file")
         store = cls(engine, name)
-        with store._transaction() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            if not set(_SCHEMA.tables) <= set(tables):
+        with store._closed_on_error(), store._transaction() as connection:
+            if not set(_SCHEMA.tables) <= set(sa.inspect(connection).get_table_names()):
                 raise StoreError(f"{name}: this is no label store")
             version = connection.scalar(sa.select(_META.c.schema_version))
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{name}: expected a label store of schema version {SCHEMA_VERSION}, got {version}"
-            )
+            if version != SCHEMA_VERSION:
+                raise StoreError(
+                    f"{name}: expected schema version {SCHEMA_VERSION} of a label store, "
+                    f"got {version}"
+                )
         return store
 
     def close(self) -> None:
@@ -356,6 +356,14 @@ class LabelStore:
             _insert_absent(connection, _LABELS, labels)
         repeats = {row["id"] for row in queries if row["repeat_of"] is not None}
         return len({row["query_id"] for row in labels} - repeats)
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def _transaction(self, writes: bool = False) -> Iterator[sa.Connection]:

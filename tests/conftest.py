@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prefrl.types import Clip
+
+MakeClip = Callable[..., Clip]
+
+
+@pytest.fixture
+def make_clip() -> MakeClip:
+    """A small clip with content of its own for each seed; rewards and shape can be given."""
+
+    def make(
+        seed: int = 0,
+        *,
+        rewards: list[float] | None = None,
+        length: int = 5,
+        image: bool = False,
+        box: bool = False,
+        env_step: int = 0,
+    ) -> Clip:
+        rng = np.random.default_rng(seed)
+        length = length if rewards is None else len(rewards)
+        n = length + (4 if image else 1)
+        drawn = rng.normal(size=length) if rewards is None else rewards
+        return Clip(
+            observations=rng.integers(0, 256, (n, 8, 8), np.uint8)
+            if image
+            else rng.normal(size=(n, 3)).astype(np.float32),
+            starts=rng.random(n) < 0.1,
+            actions=rng.normal(size=(length, 2)).astype(np.float32)
+            if box
+            else rng.integers(0, 4, length),
+            true_rewards=np.array(drawn, np.float32),
+            env_step=env_step,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs code in an interpreter of its own, with the same import path."""
+
+    def run(
+        code: str, *arguments: str | Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join(entry for entry in [os.getcwd(), *sys.path] if entry)
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

@@ -19,6 +19,7 @@ from prefrl.config import (
     EnvConfig,
     check,
     from_dict,
+    load_config,
     load_file,
     nearest,
     to_dict,
@@ -93,6 +94,7 @@ class EvaluateOptions:
 
 
 AnyOptions = TypeVar("AnyOptions")
+AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,10 +146,10 @@ def _pretrain(args: list[str]) -> int:
     if first.labels_from is None:
         raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
     from prefrl.run_directory import RunDirectory
-    from prefrl.start import load_config, pretrain
+    from prefrl.start import pretrain
 
     source = RunDirectory.open(first.labels_from)
-    options = _with_file(PretrainOptions, "pretrain", load_config(source), first, args)
+    options = _with_file(PretrainOptions, "pretrain", load_config(source.config), first, args)
     if options.print_config:
         _print_config(options.config)
         return 0
@@ -158,9 +160,9 @@ def _evaluate(args: list[str]) -> int:
     options = _parse(EvaluateOptions, "evaluate", None, args)
     if options.episodes < 1:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
-    from prefrl.start import evaluate_run
+    from prefrl.start import evaluate
 
-    return evaluate_run(options.run, options.episodes, options.seed)
+    return evaluate(options.run, options.episodes, options.seed)
 
 
 def _named(options: RunOptions) -> "RunRequest":
@@ -169,7 +171,7 @@ def _named(options: RunOptions) -> "RunRequest":
     return RunRequest(options.name, options.run_dir, options.note)
 
 
-def _run_options(kind: type[AnyOptions], command: str, args: list[str]) -> AnyOptions | None:
+def _run_options(kind: type[AnyRunOptions], command: str, args: list[str]) -> AnyRunOptions | None:
     """Options of a command whose first argument names the task; None if there is nothing to run."""
     if args and args[0] in ("-h", "--help"):
         _parse(kind, f"{command} ENV", kind(), args)
@@ -202,8 +204,8 @@ def _run_options(kind: type[AnyOptions], command: str, args: list[str]) -> AnyOp
 
 
 def _with_file(
-    kind: type[AnyOptions], command: str, base: Config, first: RunOptions, args: list[str]
-) -> AnyOptions:
+    kind: type[AnyRunOptions], command: str, base: Config, first: RunOptions, args: list[str]
+) -> AnyRunOptions:
     """The options again, over the settings of recipe and file."""
     if first.config_file is not None:
         base = from_dict(base, load_file(first.config_file))
@@ -224,7 +226,10 @@ def _parse(
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, prog=f"prefrl {command}", default=default, args=args)
+            prog = f"prefrl {command}"
+            if default is None:
+                return tyro.cli(kind, prog=prog, args=args)
+            return tyro.cli(kind, prog=prog, default=default, args=args)
     except SystemExit as error:
         if not error.code:
             raise
@@ -250,5 +255,7 @@ def _help() -> str:
     from prefrl.recipes import RECIPES
 
     width = max(map(len, RECIPES))
-    lines = [f"  {name:{width}}  {recipe.task}; {recipe.status}" for name, recipe in RECIPES.items()]
+    lines = [
+        f"  {name:{width}}  {recipe.task}; {recipe.status}" for name, recipe in RECIPES.items()
+    ]
     return HELP.format(recipes="\n".join(lines))

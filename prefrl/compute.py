@@ -1,7 +1,7 @@
 """Where and in which number format the networks compute."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prefrl.config import Config, ConfigError
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def fast_format() -> str:
+def fast_format() -> Literal["float32", "bfloat16"]:
     """`bfloat16` where the processor has the instructions for it, else `float32`.
 
     With them convolutions are 3 to 4 times as fast; without, bfloat16 can be slower than float32.

@@ -257,6 +257,18 @@ def load_file(path: Path) -> dict[str, Any]:
     return settings
 
 
+def load_config(path: Path) -> Config:
+    """A run's `config.json`.
+
+    Raises:
+        ConfigError: It is absent, or was written by another version with other settings.
+    """
+    try:
+        return from_dict(Config(), json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as `config.json` holds it."""
     return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
@@ -300,16 +312,16 @@ def check(config: Config) -> None:
         "label.schedule_end": (config.label.schedule_end, 1.0),
         "label.half_rate_fraction": (config.label.half_rate_fraction, float("inf")),
     }
-    for name, (number, most) in fractions.items():
-        if not 0 < number <= most:
-            raise ConfigError(f"{name}: expected above 0 and at most {most:g}, got {number:g}")
-    for name, number in {
+    for name, (share, most) in fractions.items():
+        if not 0 < share <= most:
+            raise ConfigError(f"{name}: expected above 0 and at most {most:g}, got {share:g}")
+    for name, probability in {
         "predictor.dropout": config.predictor.dropout,
         "predictor.error_rate": config.predictor.error_rate,
         "label.mistake_probability": config.label.mistake_probability,
     }.items():
-        if not 0 <= number < 1:
-            raise ConfigError(f"{name}: expected at least 0 and below 1, got {number:g}")
+        if not 0 <= probability < 1:
+            raise ConfigError(f"{name}: expected at least 0 and below 1, got {probability:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
     if config.seed < 0:

@@ -101,7 +101,10 @@ def _handle(child: _Child, kind: str, content: Any, outcome: Outcome, display: D
         display.warn(content)
     elif kind == "finished":
         child.reported = True
-        peak = {**outcome.summary.get("peak_memory_bytes", {}), **content.pop("peak_memory_bytes", {})}
+        peak = {
+            **outcome.summary.get("peak_memory_bytes", {}),
+            **content.pop("peak_memory_bytes", {}),
+        }
         outcome.summary |= {**content, "peak_memory_bytes": peak}
     else:
         child.reported = True

@@ -37,7 +37,7 @@ class RewardLink(Protocol):
 class Reporter(Protocol):
     """Where a loop says how far it is; for a person's eyes, nothing depends on it."""
 
-    def progress(self, values: Mapping[str, float]) -> None:
+    def progress(self, values: Mapping[str, float | str]) -> None:
         """Figures for the live display, by name."""
         ...
 

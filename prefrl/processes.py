@@ -22,7 +22,6 @@ from prefrl.config import Config
 from prefrl.types import ClipPair, RewardSnapshot, TaskSpaces
 
 if TYPE_CHECKING:
-    from prefrl.labels.store import LabelStore
     from prefrl.reward.loop import RewardLoop
 
 T = TypeVar("T")
@@ -244,6 +243,7 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     from prefrl.policy.loop import PolicyLoop
     from prefrl.run_directory import RunDirectory
     from prefrl.runs.finish import finish
+    from prefrl.runs.trained import predictor_of
 
     config, reporter = assignment.config, PipeReporter(wires.to_launcher)
     device, autocast = prepare(config)
@@ -251,7 +251,7 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     run = RunDirectory(assignment.run_path)
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(
-            config, run, link, _predictor_of(assignment, device, autocast),
+            config, run, link, lambda snapshot: predictor_of(snapshot, config, assignment.spaces, device, autocast),
             assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
         )  # fmt: skip
         loop.learn()
@@ -270,22 +270,6 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
         "clips_dropped": loop.recorder.clips_dropped,
         "peak_memory_bytes": {"policy": peak_memory()},
     }
-
-
-def _predictor_of(assignment: Assignment, device: Any, autocast: Any) -> Any:
-    """How the policy makes a predictor of a snapshot."""
-    from prefrl.reward.ensemble import RewardEnsemble
-    from prefrl.reward.inputs import InputSpec
-
-    config = assignment.config.predictor
-    spec = InputSpec(assignment.spaces, config.inputs)
-
-    def predictor_of(snapshot: RewardSnapshot) -> RewardEnsemble:
-        ensemble = RewardEnsemble(spec, config, device, autocast)
-        ensemble.load(snapshot)
-        return ensemble
-
-    return predictor_of
 
 
 def _reward_loop(

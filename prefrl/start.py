@@ -14,13 +14,13 @@ from rich.console import Console
 
 from prefrl import processes
 from prefrl.compute import fast_format
-from prefrl.config import Config, ConfigError, from_dict, to_dict
+from prefrl.config import Config, ConfigError, load_config, to_dict
 from prefrl.display import Display
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.processes import Assignment
-from prefrl.run_directory import RunDirectory, provenance, write_json
+from prefrl.run_directory import RunDirectory, finite, provenance, write_json
 
 # Fewer first labels leave some member with nothing to train on or nothing held out.
 LEAST_INITIAL_LABELS = 10
@@ -92,16 +92,17 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
 
 
-def load_config(run: RunDirectory) -> Config:
-    """The settings of a run.
+def evaluate(run_path: Path, episodes: int, seed: int | None) -> int:
+    """Evaluate the last policy of a run, and print what was found as JSON.
 
     Raises:
-        ConfigError: It was written by another version, with other settings.
+        RunError: There is no such run, or it has no policy.
     """
-    try:
-        return from_dict(Config(), json.loads(run.config.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{run.config}: {error}") from error
+    run = RunDirectory.open(run_path)
+    from prefrl.runs.trained import evaluate_run
+
+    print(json.dumps(finite(evaluate_run(run, episodes, seed)), indent=2))
+    return 0
 
 
 def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
@@ -153,7 +154,7 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
         return None
     source = RunDirectory.open(reward_from)
     folder = source.checkpoint("last")
-    theirs = load_config(source).predictor
+    theirs = load_config(source.config).predictor
     for name in ("inputs", "members", "hidden", "batch_norm"):
         if getattr(theirs, name) != getattr(config.predictor, name):
             raise ConfigError(

@@ -111,7 +111,8 @@ class Clip:
         started_later = np.cumsum(self.starts[positions][:, ::-1], axis=1)[:, ::-1]
         # A frame is visible if no later frame of its stack starts an episode.
         visible = started_later - self.starts[positions] == 0
-        return stacks * visible[:, :, None, None]
+        cleared: NDArray[np.uint8] = stacks * visible[:, :, None, None]
+        return cleared
 
 
 @dataclass(frozen=True)

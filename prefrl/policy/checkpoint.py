@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from prefrl.run_directory import RunError, write_bytes, write_json
@@ -23,6 +24,7 @@ def save_policy(folder: Path, model: OnPolicyAlgorithm, env_steps: int) -> None:
     weights = {name: value.contiguous() for name, value in model.policy.state_dict().items()}
     record: dict[str, object] = {"env_steps": env_steps}
     if venv.norm_obs:
+        assert isinstance(venv.obs_rms, RunningMeanStd)
         mean, variance = venv.obs_rms.mean, venv.obs_rms.var
         weights |= {"vec.mean": torch.tensor(mean), "vec.var": torch.tensor(variance)}
         record["vec_count"] = float(venv.obs_rms.count)
@@ -45,6 +47,7 @@ def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         venv = model.get_env()
         if isinstance(venv, VecNormalize) and venv.norm_obs:
+            assert isinstance(venv.obs_rms, RunningMeanStd)
             venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64)
             venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64)
             venv.obs_rms.count = record["vec_count"]

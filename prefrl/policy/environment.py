@@ -104,10 +104,14 @@ class GreyImage(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The frame, grey and resized by area (so that nothing small is skipped)."""
-        image = np.moveaxis(observation, 0, -1) if self._channels_first else observation
+        image: NDArray[Any] = (
+            np.moveaxis(observation, 0, -1) if self._channels_first else observation
+        )
         if image.ndim == 3:
-            image = image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(
-                np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY
+            image = (
+                image[:, :, 0]
+                if image.shape[2] == 1
+                else cv2.cvtColor(np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY)
             )
         if image.shape != (self._size, self._size):
             image = cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_AREA)
@@ -157,7 +161,10 @@ def check_registered(config: EnvConfig) -> gym.envs.registration.EnvSpec:
     try:
         return gym.spec(config.id)
     except (gym.error.Error, ModuleNotFoundError) as error:
-        hint = nearest(config.id, [*RECIPES, *gym.registry]) or "; --env-import MODULE registers your own"
+        hint = (
+            nearest(config.id, [*RECIPES, *gym.registry])
+            or "; --env-import MODULE registers your own"
+        )
         raise ConfigError(f"unknown environment {config.id!r}{hint}") from error
 
 

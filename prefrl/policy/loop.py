@@ -128,9 +128,7 @@ class PolicyLoop:
         ):
             pair = self.recorder.last_pair
             if pair is not None and not told:
-                told = self.link.offer(
-                    ClipPair(pair.first, pair.second, self.recorder.env_steps)
-                )
+                told = self.link.offer(ClipPair(pair.first, pair.second, self.recorder.env_steps))
             self.take_latest_snapshot()
             time.sleep(0.001)
 

@@ -38,9 +38,7 @@ class ImageFeatures(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """`[B, features_dim] float32`."""
         pixels = observations.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            pixels.device.type, self._autocast, self._autocast != torch.float32
-        ):
+        with torch.autocast(pixels.device.type, self._autocast, self._autocast != torch.float32):
             features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast) / 255))
         return features.float()
 
@@ -78,7 +76,7 @@ def build_model(
         )
     if is_image:
         # Only now: SB3's orthogonal initialisation fails on channels-last weights.
-        model.policy.to(memory_format=torch.channels_last)
+        model.policy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 

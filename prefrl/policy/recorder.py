@@ -74,7 +74,11 @@ class ClipRecorder(VecEnvWrapper):
         rng: np.random.Generator,
     ) -> None:
         super().__init__(venv)
-        self.clip_length, self._fraction, self._pass_rewards = clip_length, clip_fraction, pass_rewards
+        self.clip_length, self._fraction, self._pass_rewards = (
+            clip_length,
+            clip_fraction,
+            pass_rewards,
+        )
         self._offer, self._rng = offer, rng
         self._history: deque[Step] = deque(maxlen=clip_length)
         self._age = np.zeros(venv.num_envs, np.int64)  # steps in each environment's open stretch
@@ -89,11 +93,13 @@ class ClipRecorder(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Begin anew; open stretches are forgotten."""
-        self._observations = self.venv.reset()
+        observations = self.venv.reset()
+        assert isinstance(observations, np.ndarray)
+        self._observations = observations
         self._started = np.ones(self.num_envs, np.bool_)
         self._age[:], self._returns[:], self._lengths[:] = 0, 0, 0
         self._history.clear()
-        return self._observations
+        return observations
 
     def step_async(self, actions: NDArray[np.generic]) -> None:
         """Send the actions."""

@@ -31,7 +31,10 @@ def predict_rollout(steps: Sequence[Step], predictor: RewardPredictor) -> NDArra
 
 
 def substitute(
-    buffer: RolloutBuffer, rewards: NDArray[np.float32], values: torch.Tensor, dones: NDArray[np.bool_]
+    buffer: RolloutBuffer,
+    rewards: NDArray[np.float32],
+    values: torch.Tensor,
+    dones: NDArray[np.bool_],
 ) -> None:
     """Add predicted rewards to a full rollout buffer and compute its advantages anew.
 

@@ -147,7 +147,9 @@ class RewardLoop:
     def _train(self) -> None:
         """One round, then a snapshot for the policy."""
         first = self.trainer.rounds == 0
-        epochs = self.config.predictor.pretrain_epochs if first else self.config.predictor.round_epochs
+        epochs = (
+            self.config.predictor.pretrain_epochs if first else self.config.predictor.round_epochs
+        )
         self._fresh = 0
         if not self.ring:
             self.reporter.warn("every answer was 'incomparable': nothing to fit yet")
@@ -241,4 +243,3 @@ def run_until(loop: RewardLoop, stopped: Callable[[], bool], rest: Callable[[], 
                 rest()
     except Stopped:
         pass
-

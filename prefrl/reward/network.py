@@ -8,6 +8,7 @@ and 16 filters each, batch norm and dropout on each, then a dense layer of 64; o
 layers of 64; leaky ReLU 0.01 throughout.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,13 +98,13 @@ class RewardNetwork(nn.Module):
         widths = [DENSE] if spec.spaces.is_image else list(config.hidden)
         sizes = [features + spec.vector_size, *widths, 1]
         self.dense = nn.ModuleList(
-            MemberLinear(config.members, *pair) for pair in zip(sizes, sizes[1:], strict=False)
+            MemberLinear(config.members, *pair) for pair in itertools.pairwise(sizes)
         )
         self.register_buffer("input_mean", torch.zeros(spec.vector_size))
         self.register_buffer("input_deviation", torch.ones(spec.vector_size))
         self._initialise(generator)
         # oneDNN's convolutions are fastest on channels-last weights.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self, images: Tensor | None, vectors: Tensor, dropout: PairDropout | None = None
@@ -151,9 +152,7 @@ class RewardNetwork(nn.Module):
         side = torch.tensor(spec.spaces.observation_shape[1:])
         for kernel, stride in CONVOLUTIONS:
             outputs = FILTERS * self.members
-            self.convolutions.append(
-                nn.Conv2d(channels, outputs, kernel, stride, groups=groups)
-            )
+            self.convolutions.append(nn.Conv2d(channels, outputs, kernel, stride, groups=groups))
             self.norms.append(nn.BatchNorm2d(outputs) if batch_norm else nn.Identity())
             channels, groups = outputs, self.members
             side = (side - kernel) // stride + 1

@@ -68,4 +68,3 @@ class LabelSchedule:
 
 
 NEVER = 2**62  # an environment step that no run reaches
-

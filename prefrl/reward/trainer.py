@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from prefrl.config import RewardConfig
@@ -55,9 +54,7 @@ class Trainer:
         self._statistics = RunningStatistics(ensemble.spec.observation_size)
         self._rng = np.random.default_rng(seed)
         generator = torch.Generator(ensemble.device).manual_seed(seed)
-        self._dropout = PairDropout(
-            config.dropout, config.dropout_masks == "shared", generator
-        )
+        self._dropout = PairDropout(config.dropout, config.dropout_masks == "shared", generator)
 
     def observe(self, clips: Sequence[Clip]) -> None:
         """Take new clips into the statistics that normalise vector observations."""
@@ -99,7 +96,7 @@ class Trainer:
         fit = (weights.to(device) * losses).mean(1)
         loss = (fit + self.l2 * network.weight_squares()).sum()
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
 
     def _pair_sums(self, batch: Sequence[Preference], dropout: PairDropout | None) -> Tensor:
@@ -210,5 +207,3 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def _mean(per_member: Tensor) -> float:
     """Mean over the members that have a value; nan if none has."""
     return float(per_member.nanmean())
-
-

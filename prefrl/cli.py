@@ -239,7 +239,10 @@ def _parse(
 def _one_line(framed: str) -> str:
     """The first paragraph of a framed message, and the nearest option if it names one."""
     lines = [line.strip("│╭╮╰╯ ") for line in framed.splitlines()[1:]]
-    rule = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
+    rules = [i for i, line in enumerate(lines) if line and set(line) <= {"─", "-"}]
+    if rules[:1] == [0]:  # where the terminal is ASCII, the frame's upper side is a line too
+        lines, rules = lines[1:], [i - 1 for i in rules[1:]]
+    rule = rules[0] if rules else len(lines)
     message = " ".join(lines[:rule])
     if "Perhaps you meant:" in lines:
         meant = lines[lines.index("Perhaps you meant:") + 1].split(" ")[0]

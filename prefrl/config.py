@@ -80,7 +80,10 @@ class PolicyConfig:
     clip_range: float = 0.2
     """PPO's clip range."""
     ent_coef: float = 0.01
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus at the start. A policy that keeps exploring makes clips from
+    which there is something to learn."""
+    ent_coef_end: float = 0.01
+    """At the end of training; linear in between."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5

@@ -20,6 +20,7 @@ from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.processes import Assignment
+from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
 
 # Fewer first labels leave some member with nothing to train on or nothing held out.
@@ -161,8 +162,8 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
                 f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "
                 f"and {getattr(config.predictor, name)} here"
             )
-    record = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
-    for key, value in record["task"].items():
+    _, recorded = load_reward(folder)
+    for key, value in recorded.items():
         if key != "clip_length" and value != task[key]:
             raise ConfigError(
                 f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"

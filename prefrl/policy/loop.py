@@ -84,7 +84,8 @@ class PolicyLoop:
         whole_rollouts = (self.config.total_timesteps - self.recorder.env_steps) // rollout
         if whole_rollouts > 0 and not self.stopped():
             self.learning_started_at = time.perf_counter()
-            self.model.learn(whole_rollouts * rollout, callback=_BetweenRollouts(self))
+            to_learn = whole_rollouts * rollout
+            self.model.learn(to_learn, callback=_BetweenRollouts(self, to_learn))
             self.learning_ended_at = time.perf_counter()
         self.save("last")
 
@@ -187,8 +188,9 @@ def act_at_random(
 class _BetweenRollouts(BaseCallback):
     """What happens before, during and after each of SB3's rollouts."""
 
-    def __init__(self, loop: PolicyLoop) -> None:
+    def __init__(self, loop: PolicyLoop, to_learn: int) -> None:
         super().__init__()
+        self._to_learn = to_learn
         self.loop, self.recorder = loop, loop.recorder
         self._returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._best = float("-inf")
@@ -203,8 +205,14 @@ class _BetweenRollouts(BaseCallback):
         with loop.stopwatch("pause"):
             loop.take_latest_snapshot()
             loop.wait_for_overdue_labels()
+        self._decay_entropy()
         self.recorder.rollout.clear()
         self._rollout_since = time.perf_counter()
+
+    def _decay_entropy(self) -> None:
+        """SB3 has a schedule for the learning rate but none for the entropy bonus."""
+        policy, done = self.loop.config.policy, self.model.num_timesteps / self._to_learn
+        self.model.ent_coef = policy.ent_coef + (policy.ent_coef_end - policy.ent_coef) * done  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         return not self.loop.stopped()

@@ -1,0 +1,43 @@
+# Everything happens in .venv; nothing outside the checkout is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make install  prefrl and its tools into .venv"
+	@echo "make demo     train on the simplest task, about a minute"
+	@echo "make test     format, lint, types, tests with branch coverage"
+	@echo "make lint     the first three of these"
+	@echo "make clean    remove .venv and caches; runs/ stays"
+	@echo "Another interpreter: make install PYTHON=python3.12"
+
+install: $(STAMP)
+
+# pip builds prefrl itself apart from .venv: since 25.3 constraints reach there by the second
+# variable, before that by the first.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt" \
+		$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
+		-c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/prefrl train moving-dot-position
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+	find prefrl envs tests experiments -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,54 @@
+"""Train one recipe on many seeds through the command line, and write a CSV with all of them."""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = (
+    "seed", "status", "normalised_score", "true_return", "random_return", "best_possible",
+    "labels", "labels_unused", "env_steps", "random_steps", "wall_s", "steps_per_s",
+    "validation_accuracy",
+)  # fmt: skip
+
+
+def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) -> list[Any]:
+    """One run a seed, one after the other; returns their results and writes `results/NAME.csv`."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in seeds:
+            run = Path(folder) / f"{name}-{seed}"
+            command = ["prefrl", "train", recipe, "--seed", str(seed), *options]
+            program = [str(Path(sys.executable).with_name("prefrl")), *command[1:]]
+            log = subprocess.run(
+                [*program, "--run-dir", str(run)], capture_output=True, text=True, check=False
+            )
+            result_file = run / "result.json"
+            if not result_file.exists():
+                raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
+            results.append(json.loads(result_file.read_text(encoding="utf-8")))
+            print(_row(results[-1]), flush=True)
+    write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
+    return results
+
+
+def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
+    """All seeds, with the command that made them in the first line."""
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# {command}\n")
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(_row(result) for result in results)
+
+
+def _row(result: Any) -> dict[str, Any]:
+    row = {name: result[name] for name in COLUMNS}
+    for name in ("true_return", "random_return"):
+        row[name] = row[name] and row[name]["mean"]
+    return {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}

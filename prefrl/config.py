@@ -25,6 +25,9 @@ class ConfigError(ValueError):
     """A setting that cannot work: one line that says what was wrong and what to do."""
 
 
+LEAST_IMAGE_SIZE = 43  # smaller frames do not pass the predictor's four convolutions
+
+
 @dataclass(frozen=True)
 class EnvConfig:
     """The task: which environment, in exactly which form."""
@@ -267,7 +270,10 @@ def load_config(path: Path) -> Config:
         ConfigError: It is absent, or was written by another version with other settings.
     """
     try:
-        return from_dict(Config(), json.loads(path.read_text(encoding="utf-8")))
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ConfigError("expected a table of settings")
+        return from_dict(Config(), settings)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -297,7 +303,8 @@ def check(config: Config) -> None:
         "policy.n_epochs": config.policy.n_epochs,
         "env.clip_length": config.env.clip_length,
         "env.frame_stack": config.env.frame_stack,
-        "env.image_size": config.env.image_size,
+        "env.time_limit": config.env.time_limit,
+        "predictor.normalise_over_clips": config.predictor.normalise_over_clips,
         "predictor.members": config.predictor.members,
         "predictor.batch_size": config.predictor.batch_size,
         "predictor.ring": config.predictor.ring,
@@ -309,22 +316,32 @@ def check(config: Config) -> None:
     for name, number in positive.items():
         if number < 1:
             raise ConfigError(f"{name}: expected at least 1, got {number}")
+    if config.env.image_size < LEAST_IMAGE_SIZE:
+        raise ConfigError(
+            f"env.image_size: expected at least {LEAST_IMAGE_SIZE}, what the convolutions need, "
+            f"got {config.env.image_size}"
+        )
+    if config.label.pool_size < 2:
+        raise ConfigError(f"label.pool_size: expected at least 2, got {config.label.pool_size}")
+    if config.predictor.deviation_floor <= 0:
+        raise ConfigError("predictor.deviation_floor: expected above 0")
     fractions = {
         "policy.clip_fraction": (config.policy.clip_fraction, 1.0),
         "label.initial_fraction": (config.label.initial_fraction, 1.0),
         "label.schedule_end": (config.label.schedule_end, 1.0),
-        "label.half_rate_fraction": (config.label.half_rate_fraction, float("inf")),
+        "label.half_rate_fraction": (config.label.half_rate_fraction, 1e6),
     }
     for name, (share, most) in fractions.items():
         if not 0 < share <= most:
             raise ConfigError(f"{name}: expected above 0 and at most {most:g}, got {share:g}")
     for name, probability in {
-        "predictor.dropout": config.predictor.dropout,
         "predictor.error_rate": config.predictor.error_rate,
         "label.mistake_probability": config.label.mistake_probability,
     }.items():
         if not 0 <= probability < 1:
             raise ConfigError(f"{name}: expected at least 0 and below 1, got {probability:g}")
+    if not 0 <= config.predictor.dropout <= 0.9:
+        raise ConfigError(f"predictor.dropout: expected 0 to 0.9, got {config.predictor.dropout:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
     if config.seed < 0:

@@ -12,9 +12,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from prefrl.assignment import Assignment
 from prefrl.config import Config
 from prefrl.display import Display
-from prefrl.processes import Assignment, Wires
+from prefrl.processes import Wires
 
 GRACE_S = 9.0  # a stop is promised within 10 s
 Target = Callable[[Assignment, Wires], None]

@@ -14,39 +14,17 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prefrl.config import Config
-from prefrl.types import ClipPair, RewardSnapshot, TaskSpaces
+from prefrl.assignment import Assignment
+from prefrl.types import ClipPair, RewardSnapshot
 
 if TYPE_CHECKING:
     from prefrl.reward.loop import RewardLoop
 
 T = TypeVar("T")
 IDLE_S = 0.01  # how long a reward loop with nothing to do rests
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """All that a process has to know.
-
-    Attributes:
-        config: Of the run, with `auto` resolved where the processor decides.
-        run_path: The run's directory.
-        spaces: The shapes of the task.
-        task: The task's fingerprint.
-        random_clips: Clips wanted from a random policy.
-        reward_from: Folder with an ensemble to start from.
-    """
-
-    config: Config
-    run_path: Path
-    spaces: TaskSpaces
-    task: Mapping[str, Any]
-    random_clips: int
-    reward_from: Path | None
 
 
 @dataclass(frozen=True)
@@ -293,7 +271,7 @@ def _reward_loop(
     )  # fmt: skip
     loop.start_with_stored_clips()
     if assignment.reward_from is not None:
-        loop.start_from(load_reward(assignment.reward_from)[0])
+        loop.start_from(load_reward(assignment.reward_from))
     return loop
 
 

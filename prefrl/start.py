@@ -13,13 +13,13 @@ from typing import Any
 from rich.console import Console
 
 from prefrl import processes
+from prefrl.assignment import Assignment
 from prefrl.compute import fast_format
 from prefrl.config import Config, ConfigError, load_config, to_dict
 from prefrl.display import Display
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.environment import fingerprint, task_spaces
-from prefrl.processes import Assignment
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
 
@@ -162,8 +162,7 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
                 f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "
                 f"and {getattr(config.predictor, name)} here"
             )
-    _, recorded = load_reward(folder)
-    for key, value in recorded.items():
+    for key, value in load_reward(folder).task.items():
         if key != "clip_length" and value != task[key]:
             raise ConfigError(
                 f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"

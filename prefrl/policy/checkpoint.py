@@ -15,13 +15,20 @@ from prefrl.run_directory import RunError, write_bytes, write_json
 
 WEIGHTS, RECORD, RESUME = "policy.safetensors", "policy.json", "policy_resume.safetensors"
 
+# SB3 lists one shared feature extractor under three names; it is saved once.
+SHARED = ("pi_features_extractor.", "vf_features_extractor.")
+
 
 def save_policy(folder: Path, model: OnPolicyAlgorithm, env_steps: int) -> None:
     """Write weights and normalisation, and apart from them what further training needs."""
     folder.mkdir(parents=True, exist_ok=True)
     venv = model.get_env()
     assert isinstance(venv, VecNormalize)
-    weights = {name: value.contiguous() for name, value in model.policy.state_dict().items()}
+    weights = {
+        name: value.contiguous()
+        for name, value in model.policy.state_dict().items()
+        if not name.startswith(SHARED)
+    }
     record: dict[str, object] = {"env_steps": env_steps}
     if venv.norm_obs:
         assert isinstance(venv.obs_rms, RunningMeanStd)
@@ -51,6 +58,8 @@ def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
             venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64)
             venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64)
             venv.obs_rms.count = record["vec_count"]
+        for name in [n for n in weights if n.startswith("features_extractor.")]:
+            weights |= {f"{prefix}_{name}": weights[name] for prefix in ("pi", "vf")}
         model.policy.load_state_dict(weights)
         return int(record["env_steps"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -173,9 +173,9 @@ def _make_registered(config: EnvConfig, render_mode: str | None) -> gym.Env[Any,
     try:
         return gym.make(
             spec,
-            render_mode=render_mode,
             max_episode_steps=spec.max_episode_steps or config.time_limit,
             disable_env_checker=True,  # it would warn again and again while training
+            **({"render_mode": render_mode} if render_mode else {}),
         )
     except gym.error.Error as error:
         raise ConfigError(f"{config.id}: {error}") from error

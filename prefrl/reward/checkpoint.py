@@ -1,6 +1,7 @@
 """The reward ensemble on disk: tensors and JSON, nothing that runs when it is read."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,23 @@ def save_reward(
     write_json(folder / RECORD, record)
 
 
-def load_reward(folder: Path) -> tuple[RewardSnapshot, dict[str, Any]]:
-    """The snapshot that was saved, and the task it is for.
+@dataclass(frozen=True)
+class SavedReward:
+    """A reward ensemble as read from disk.
+
+    Attributes:
+        snapshot: Weights and normalisation.
+        task: The fingerprint of the task it is for.
+        trainer_state: What further training needs.
+    """
+
+    snapshot: RewardSnapshot
+    task: dict[str, Any]
+    trainer_state: bytes
+
+
+def load_reward(folder: Path) -> SavedReward:
+    """The ensemble that was saved in a folder.
 
     Raises:
         RunError: There is none.
@@ -46,6 +62,6 @@ def load_reward(folder: Path) -> tuple[RewardSnapshot, dict[str, Any]]:
             n_labels=record["n_labels"],
             pause_at_env_step=record["pause_at_env_step"],
         )
-        return snapshot, record["task"]
+        return SavedReward(snapshot, record["task"], (folder / RESUME).read_bytes())
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"no reward ensemble in {folder}: {error}") from error

@@ -14,7 +14,7 @@ from prefrl.labels.oracle import answer_pending
 from prefrl.labels.store import LabelStore
 from prefrl.link import Reporter, RewardLink
 from prefrl.metrics import Metrics, Stopwatch, correlation, process_memory
-from prefrl.reward.checkpoint import save_reward
+from prefrl.reward.checkpoint import SavedReward, save_reward
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.schedule import NEVER, LabelSchedule
 from prefrl.reward.selection import ClipPool, Pair, most_disputed, random_pairs
@@ -64,6 +64,7 @@ class RewardLoop:
         self._rng = np.random.default_rng((config.seed, 1))
         self._asked_pairs = store.pairs()
         self._asked = len(self._asked_pairs)
+        self._first_clips = max(0, config.initial_clips - 2 * store.counts().answered)
         self._given_up = 0  # labels due for which no pair was left to ask about
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
@@ -77,17 +78,21 @@ class RewardLoop:
         with self.stopwatch("label"):
             answer_pending(self.store, self.labeler)
             self._collect()
-        trained = self._fresh > 0 and self._asked >= self.config.initial_labels
+        trained = self._fresh > 0 and self._settled >= self.config.initial_labels
         if trained:
             self._train()
         return received or asked or trained
+
+    @property
+    def _settled(self) -> int:
+        return self._asked + self._given_up
 
     def _receive(self) -> bool:
         pairs = self.link.receive()
         for pair in pairs:
             self.env_step = max(self.env_step, pair.env_step)
             clips = [clip for clip in (pair.first, pair.second) if self.pool.add(clip)]
-            self.clips_received += len(clips)
+            self.clips_received += 2  # those that came before too: the policy counts them
             if clips:
                 self.trainer.observe(clips)
         return bool(pairs)
@@ -96,10 +101,10 @@ class RewardLoop:
         """Put a round's queries to the labelers when the first of their labels is due."""
         if self.schedule.due(self.env_step) <= self._asked + self._given_up:
             return False
-        first_round = self._asked < self.config.initial_labels
-        if first_round and self.clips_received < self.config.initial_clips:
+        first_round = self._settled < self.config.initial_labels
+        if first_round and self.clips_received < self._first_clips:
             return False
-        missing = self.config.initial_labels - self._asked
+        missing = self.config.initial_labels - self._settled
         left = self.config.label.budget - self._asked - self._given_up
         wanted = missing if first_round else min(self.config.label.round_labels, left)
         pairs = self._choose(wanted)
@@ -129,12 +134,13 @@ class RewardLoop:
         """Every pair in the pool was asked: go on without these labels, and say so."""
         if not self.ring:
             raise RuntimeError(
-                f"{self.clips_received} different clips came from the random policy: "
+                f"{len(self.pool)} different clips came from the random policy: "
                 "there is nothing to compare. A longer --env.clip-length may help."
             )
         self._given_up += n
         self.reporter.warn(f"no new pair of clips was left: {n} labels were not asked for")
-        self._publish()
+        if self.trainer.rounds:
+            self._publish()
 
     def _collect(self) -> None:
         """Take in what the store has learnt since we last looked."""
@@ -178,8 +184,8 @@ class RewardLoop:
     def _publish(self) -> None:
         self.version += 1
         self.labels_used = self.store.counts().answered
-        started = self.labels_used >= self.config.initial_labels
         settled = self.labels_used + self._given_up
+        started = settled >= self.config.initial_labels
         pause = self.schedule.pause_step(settled, self.config.label.round_labels)
         snapshot = self.trainer.ensemble.snapshot(
             self.version, self.labels_used, pause if started else NEVER
@@ -223,9 +229,10 @@ class RewardLoop:
             {"labels": counts.answered, "validation_accuracy": self.validation_accuracy}
         )
 
-    def start_from(self, version_weights: RewardSnapshot) -> None:
-        """Let the policy learn at once from an ensemble that was fitted before."""
-        self.trainer.ensemble.load(version_weights)
+    def start_from(self, saved: SavedReward) -> None:
+        """Let the policy learn at once from an ensemble that was fitted before, and fit it on."""
+        self.trainer.ensemble.load(saved.snapshot)
+        self.trainer.load_state(saved.trainer_state)
         self._publish()
 
     def start_with_stored_clips(self) -> None:

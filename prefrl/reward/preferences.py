@@ -1,12 +1,15 @@
 """The preferences that train: a ring of the newest, each with its fixed part in every member."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefrl.types import Preference
+
+POISSON_CDF = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
 
 
 def bootstrap_weights(query_id: str, members: int) -> NDArray[np.float32]:
@@ -23,8 +26,10 @@ def bootstrap_weights(query_id: str, members: int) -> NDArray[np.float32]:
     Returns:
         `[members] float32`, whole numbers.
     """
-    seed = int.from_bytes(hashlib.blake2b(query_id.encode(), digest_size=8).digest(), "big")
-    return np.random.default_rng(seed).poisson(1.0, members).astype(np.float32)
+    digests = [hashlib.blake2b(f"{query_id}:{m}".encode(), digest_size=8) for m in range(members)]
+    uniform = [int.from_bytes(digest.digest(), "big") / 2**64 for digest in digests]
+    # By inversion: a library's own Poisson numbers may change from version to version.
+    return np.searchsorted(POISSON_CDF, uniform, side="right").astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Which pairs of clips are worth a labeler's time."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,6 +49,15 @@ def random_pairs(
             key = frozenset((clips[i].id, clips[j].id))
             if len(key) == 2 and key not in asked and len(pairs) < n:
                 pairs.setdefault(key, (clips[i], clips[j]))
+    if len(pairs) < n:  # the pool is nearly used up: look through all that is left
+        known = asked | pairs.keys()
+        left = [
+            pair
+            for pair in itertools.combinations(clips, 2)
+            if pair[0].id != pair[1].id and frozenset((pair[0].id, pair[1].id)) not in known
+        ]
+        chosen = rng.permutation(len(left))[: n - len(pairs)]
+        return [*pairs.values(), *(left[i] for i in chosen)]
     return list(pairs.values())
 
 
@@ -56,6 +66,8 @@ def most_disputed(pairs: Sequence[Pair], n: int, ensemble: RewardEnsemble) -> li
 
     Source: paper, section 2.2.4.
     """
+    if not pairs:
+        return []
     clips = {clip.id: clip for pair in pairs for clip in pair}
     sums = ensemble.clip_rewards(list(clips.values())).sum(2)
     column = {clip_id: i for i, clip_id in enumerate(clips)}

@@ -1,0 +1,337 @@
+"""What a person types wrongly costs one line; what he types rightly wins over file and recipe."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prefrl.cli import main
+from prefrl.config import Config, EnvConfig, RewardConfig, to_dict
+from prefrl.labels.store import LabelStore
+from prefrl.policy.environment import fingerprint, task_spaces
+from prefrl.recipes import RECIPES
+from prefrl.run_directory import RunDirectory, write_json
+
+ODD_ENVIRONMENTS = '''
+import gymnasium, numpy
+from gymnasium.spaces import Box, Dict, Discrete
+
+class Odd(gymnasium.Env):
+    def __init__(self, render_mode=None):
+        pass
+
+    observation_space = Dict({"where": Box(-1, 1, (2,), numpy.float32)})
+    action_space = Discrete(2)
+
+class Plain(gymnasium.Env):
+    """Takes no render_mode, since it cannot render."""
+
+    observation_space = Box(-1, 1, (2,), numpy.float32)
+    action_space = Discrete(2)
+
+gymnasium.register("cli-tests/Odd-v0", entry_point=Odd)
+gymnasium.register("cli-tests/Plain-v0", entry_point=Plain)
+'''
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, with room for modules."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must be refused with one line, and changes nothing on disk."""
+
+    def run(*arguments: str) -> str:
+        before = sorted(folder.rglob("*"))
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("prefrl: ")
+        assert err.count("\n") == 1, err
+        assert err.endswith("\n")
+        pycache = {path for path in folder.rglob("*") if "__pycache__" in path.parts}
+        assert sorted(set(folder.rglob("*")) - pycache) == before
+        return err
+
+    return run
+
+
+@pytest.fixture
+def settings(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """The settings that a command would use."""
+
+    def run(*arguments: str) -> dict[str, Any]:
+        assert main([*arguments, "--print-config"]) == 0
+        printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return printed
+
+    return run
+
+
+def stored_run(path: Path, config: Config) -> RunDirectory:
+    """What is left of a run whose labels and rewards others may want to use."""
+    run = RunDirectory.create(path)
+    write_json(run.config, to_dict(config))
+    task = fingerprint(config.env, task_spaces(config.env))
+    LabelStore.create(run.labels, task).close()
+    run.checkpoint("last").mkdir(parents=True)
+    record = {"version": 1, "n_labels": 0, "means": [0], "deviations": [1], "task": task}
+    write_json(run.checkpoint("last") / "reward.json", record | {"pause_at_env_step": 0})
+    (run.checkpoint("last") / "reward.safetensors").write_bytes(b"")
+    return run
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_every_command_and_every_recipe(arguments, capsys):
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for name in ("train", "evaluate", "gather", "pretrain", *RECIPES):
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize("command", ["train", "gather", "pretrain", "evaluate"])
+def test_the_help_of_a_command_names_its_settings(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert ("--episodes" if command == "evaluate" else "--label.budget") in out
+
+
+def test_the_version_is_one_line(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.split() == ["prefrl", "0.1.0"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trian pendulum", "unknown command 'trian'; did you mean 'train'?"),
+        ("train", "train: say which environment"),
+        ("gather --seed 1", "gather: say which environment"),
+        ("train pendulum --polcy.n-steps 3", "--polcy.n-steps, 3; did you mean --policy.n-steps?"),
+        ("train pendulum twice", "twice"),
+        ("train pendulm", "unknown environment 'pendulm'; did you mean 'pendulum'?"),
+        ("train Pendulum-v11", "unknown environment 'Pendulum-v11'; did you mean 'Pendulum-v1'?"),
+        ("train nothing/Like-this-v0", "unknown environment 'nothing/Like-this-v0'"),
+        ("train pendulum --seed one", "--seed"),
+        ("train pendulum --seed", "--seed"),
+        ("train pendulum --seed -1", "seed: expected at least 0, got -1"),
+        ("train pendulum --algo dqn", "'ppo', 'a2c'"),
+        ("train pendulum --policy.n-envs 0", "policy.n_envs: expected at least 1, got 0"),
+        ("train pendulum --label.initial-fraction 1.5", "label.initial_fraction"),
+        ("train pendulum --predictor.error-rate 1", "predictor.error_rate"),
+        ("train pendulum --predictor.no-batch-norm", "is for images"),
+        ("train pendulum --env.atari-backend sb3", "is for Atari games"),
+        ("train pendulum --algo a2c --policy.n-epochs 7", "is for PPO"),
+        ("train pendulum --env-import no_such_module", "--env-import no_such_module"),
+        ("train pendulum --labels 8", "10 are needed"),
+        ("gather pendulum --labels 8", "10 are needed"),
+        ("train pendulum --total-timesteps 100", "--total-timesteps 100"),
+        ("train pendulum --reward true --total-timesteps 100", "one rollout of 1024"),
+        ("train pendulum --reward true --labels-from x", "leave out --labels-from"),
+        ("train pendulum --labels-from no-run", "no-run is no run"),
+        ("train pendulum --reward-from no-run", "no-run is no run"),
+        ("train pendulum --config absent.toml", "--config absent.toml"),
+        ("pretrain", "--labels-from RUN"),
+        ("pretrain --labels-from no-run", "no-run is no run"),
+        ("evaluate", "run"),
+        ("evaluate no-run", "no-run is no run"),
+        ("evaluate .", "is no run"),
+        ("evaluate . --episodes 0", "--episodes: expected at least 1, got 0"),
+    ],
+)
+def test_a_mistake_is_answered_by_one_line(line, said, refused):
+    assert said in refused(*line.split())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_complaint_is_one_line_whatever_the_terminal_can_draw(encoding, run_python):
+    code = "import sys; from prefrl.cli import main; sys.exit(main(sys.argv[1:]))"
+    for arguments, said in (
+        (("train", "pendulum", "--polcy.n-steps", "3"), "did you mean --policy.n-steps?"),
+        (("train", "pendulum", "--seed", "one"), "Error parsing --seed"),
+    ):
+        ended = run_python(code, *arguments, PYTHONIOENCODING=encoding)
+        assert ended.returncode == 2
+        assert said in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert "---" not in ended.stderr
+        assert "helptext" not in ended.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_absent_is_refused(refused):
+    assert "torch sees no GPU" in refused("train", "pendulum", "--device", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.toml", "[policy]\nn_stpes = 3\n", "'policy.n_stpes'; did you mean 'n_steps'?"),
+        ("a.json", '{"policy": {"n_stpes": 3}}', "'policy.n_stpes'; did you mean 'n_steps'?"),
+        ("a.toml", "[policy]\nn_steps = 'many'\n", "policy.n_steps: expected int, got 'many'"),
+        ("a.json", '{"policy": {"n_steps": 2.5}}', "policy.n_steps: expected int, got 2.5"),
+        ("a.json", '{"policy": {"n_steps": true}}', "policy.n_steps: expected int, got True"),
+        ("a.json", '{"policy": 3}', "policy: expected a table of settings, got 3"),
+        ("a.json", '{"predictor": {"inputs": "action"}}', "predictor.inputs: expected a list"),
+        ("a.toml", "[policy]\nalgo = 'dqn'\n", "policy.algo: expected one of ppo, a2c"),
+        ("a.toml", "[policy\n", "--config a.toml"),
+        ("a.json", "{", "--config a.json"),
+        ("a.json", "[]", "--config a.json: expected a table of settings"),
+        ("a.json", '{"env": {"id": "Acrobot-v1"}}', "--config is for Acrobot-v1, not for"),
+        ("a.json", '{"env": {"id": ["Acrobot-v1"]}}', "env.id: expected str"),
+        ("a.toml", "seed = -1\n", "seed: expected at least 0"),
+    ],
+)
+def test_a_mistake_in_a_file_of_settings_is_named(name, text, said, folder, refused):
+    (folder / name).write_text(text)
+    assert said in refused("train", "pendulum", "--config", name)
+
+
+def test_a_file_of_settings_that_is_no_text_is_refused(folder, refused):
+    (folder / "a.toml").write_bytes(b"\xff\xfe\x00")
+    (folder / "b.json").mkdir()
+    for name in ("a.toml", "b.json"):
+        assert f"--config {name}" in refused("train", "pendulum", "--config", name)
+
+
+def test_nothing_that_exists_is_taken_for_a_new_run(folder, refused):
+    (folder / "here").mkdir()
+    (folder / "file").touch()
+    for name in ("here", "file"):
+        assert f"{name} exists already" in refused("train", "pendulum", "--run-dir", name)
+    assert refused("train", "pendulum", "--run-dir", "file/below")
+
+
+def test_labels_of_another_task_are_refused(folder, refused):
+    stored_run(folder / "pendulum", RECIPES["pendulum"].config)
+    said = refused("train", "cartpole", "--labels-from", "pendulum")
+    assert "environment is 'Pendulum-v1' there and 'prefrl/CartPoleUpright-v0' here" in said
+    said = refused("train", "pendulum", "--labels-from", "pendulum", "--env.clip-length", "20")
+    assert "clip_length is 30 there and 20 here" in said
+
+
+def test_labels_on_observations_of_another_shape_are_refused(folder, refused):
+    small = RECIPES["moving-dot"].config
+    small = Config(env=EnvConfig(id=small.env.id, image_size=42))
+    stored_run(folder / "small", small)
+    said = refused("train", "moving-dot", "--labels-from", "small")
+    assert "observation_shape is [4, 42, 42] there and [4, 84, 84] here" in said
+
+
+def test_too_few_labels_to_pretrain_on_are_refused(folder, refused):
+    stored_run(folder / "pendulum", RECIPES["pendulum"].config)
+    assert "has 0 labels; 10 are needed" in refused("pretrain", "--labels-from", "pendulum")
+
+
+def test_a_reward_that_sees_or_does_something_else_is_refused(folder, refused):
+    env = RECIPES["pendulum"].config.env
+    seen = RewardConfig(inputs=("next_observation",))
+    stored_run(folder / "other", Config(env=env, predictor=seen))
+    said = refused("train", "pendulum", "--reward-from", "other")
+    assert "predictor.inputs is ('next_observation',) there" in said
+    stored_run(folder / "same", Config(env=env))
+    said = refused("train", "cartpole", "--reward-from", "same")
+    assert "environment is 'Pendulum-v1' there" in said
+
+
+def test_a_run_without_a_reward_has_none_to_give(folder, refused):
+    run = RunDirectory.create(folder / "baseline")
+    write_json(run.config, to_dict(RECIPES["pendulum"].config))
+    assert "no reward ensemble" in refused("train", "pendulum", "--reward-from", "baseline")
+    assert "labels.sqlite3" in refused("train", "pendulum", "--labels-from", "baseline")
+    assert "no policy" in refused("evaluate", "baseline")
+
+
+def test_a_config_of_another_version_is_named(folder, refused):
+    (folder / "old").mkdir()
+    (folder / "old" / "config.json").write_text('{"colour": "red"}')
+    for command in ("evaluate", "pretrain --labels-from", "train pendulum --reward-from"):
+        assert "old/config.json: unknown setting 'colour'" in refused(*command.split(), "old")
+
+
+def test_an_unsupported_space_is_named(folder, refused):
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    said = refused("train", "cli-tests/Odd-v0", "--env-import", "odd_environments")
+    assert "cli-tests/Odd-v0: observations are Dict; only Box" in said
+
+
+def test_an_environment_that_cannot_render_needs_no_render_mode(folder, settings):
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    used = settings("train", "cli-tests/Plain-v0", "--env-import", "odd_environments")
+    assert used["env"]["id"] == "cli-tests/Plain-v0"
+
+
+def test_a_module_that_fails_on_import_is_named(folder, refused):
+    (folder / "needs_more.py").write_text("import no_such_module\n")
+    said = refused("train", "pendulum", "--env-import", "needs_more")
+    assert "--env-import needs_more: No module named 'no_such_module'" in said
+    assert "no_such_module" not in sys.modules
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_recipe(folder, settings):
+    (folder / "a.toml").write_text("seed = 3\n[policy]\nn_steps = 64\nn_envs = 2\n")
+    used = settings("train", "pendulum", "--config", "a.toml", "--policy.n-envs", "5")
+    assert used["policy"]["gamma"] == RECIPES["pendulum"].config.policy.gamma
+    assert (used["seed"], used["policy"]["n_steps"], used["policy"]["n_envs"]) == (3, 64, 5)
+    used = settings("train", "pendulum", "--n-envs", "5", "--seed", "0", "--config", "a.toml")
+    assert (used["seed"], used["policy"]["n_envs"]) == (0, 5)
+
+
+def test_a_value_that_equals_the_recipes_wins_over_the_file_all_the_same(folder, settings):
+    (folder / "a.toml").write_text("[policy]\nn_envs = 2\n")
+    ours = RECIPES["pendulum"].config.policy.n_envs
+    used = settings("train", "pendulum", "--config", "a.toml", "--policy.n-envs", str(ours))
+    assert used["policy"]["n_envs"] == ours
+
+
+@pytest.mark.parametrize("task", [*RECIPES, "MountainCarContinuous-v0", "FrozenLake-v1"])
+def test_printed_settings_are_accepted_again_unchanged(task, folder, settings):
+    used = settings("train", task, "--policy.n-envs", "3", "--seed", "7")
+    (folder / "a.json").write_text(json.dumps(used))
+    assert settings("train", task, "--config", "a.json") == used
+    if task in RECIPES:
+        expected = to_dict(RECIPES[task].config)
+        expected["seed"], expected["policy"]["n_envs"] = 7, 3
+        assert used == expected
+
+
+def test_printed_settings_of_the_other_algorithm_are_accepted_again_unchanged(folder, settings):
+    used = settings("train", "pendulum", "--algo", "a2c")
+    assert (used["policy"]["algo"], used["policy"]["n_steps"]) == ("a2c", 5)
+    (folder / "a.json").write_text(json.dumps(used))
+    assert settings("train", "pendulum", "--config", "a.json") == used
+
+
+def test_printing_settings_makes_no_run(folder, settings):
+    settings("train", "pendulum", "--run-dir", "new")
+    settings("gather", "pendulum")
+    assert list(folder.iterdir()) == []
+
+
+def test_pretrain_takes_the_settings_of_the_run_whose_labels_it_uses(folder, settings):
+    config = Config(env=EnvConfig(id="Pendulum-v1", clip_length=12), seed=9)
+    stored_run(folder / "given", config)
+    used = settings("pretrain", "--labels-from", "given", "--predictor.members", "5")
+    assert (used["seed"], used["env"]["clip_length"]) == (9, 12)
+    assert used["predictor"]["members"] == 5
+
+
+def test_errors_of_our_own_making_are_not_passed_off_as_the_users(monkeypatch):
+    def broken(*_: object) -> int:
+        raise ValueError("this is a bug")
+
+    monkeypatch.setattr("prefrl.start.evaluate", broken)
+    with pytest.raises(ValueError, match="this is a bug"):
+        main(["evaluate", "."])

@@ -1,0 +1,247 @@
+"""However a run ends, it ends soon, says how it went, keeps its labels and leaves no process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors import safe_open
+
+from prefrl.labels.store import LabelStore
+
+PREFRL = Path(sys.executable).with_name("prefrl")
+EVALUATION_FIELDS = (
+    "true_return", "random_return", "best_possible", "normalised_score", "predicted_return",
+    "reward_correlation", "reward_correlation_random_policy",
+)  # fmt: skip
+# A million steps take minutes: each of these runs is ended before its end.
+LONG = [
+    "moving-dot-position", "--total-timesteps", "1000000", "--labels", "60",
+    "--predictor.pretrain-epochs", "10", "--policy.n-steps", "32",
+]  # fmt: skip
+
+BROKEN = """
+import gymnasium, numpy
+from gymnasium.spaces import Box, Discrete
+
+class Broken(gymnasium.Env):
+    observation_space = Box(-1, 1, (1,), numpy.float32)
+    action_space = Discrete(2)
+    steps = 0
+
+    def __init__(self, render_mode=None):
+        pass
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return numpy.zeros(1, numpy.float32), {}
+
+    def step(self, action):
+        Broken.steps += 1
+        if Broken.steps == 500:
+            raise ZeroDivisionError("the 500th step")
+        seen = self.np_random.uniform(-1, 1, 1).astype(numpy.float32)
+        return seen, float(seen[0]), False, False, {}
+
+gymnasium.register("own/Broken-v0", entry_point=Broken, max_episode_steps=100)
+"""
+
+
+class Training:
+    """`prefrl train`, going on in a session of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.path = folder / "run"
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = psutil.Popen(
+                [PREFRL, "train", *arguments, "--run-dir", self.path],
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True, env={**os.environ, "PYTHONPATH": str(folder)},
+            )  # fmt: skip
+        self.session = self.process.pid
+
+    def members(self) -> list[psutil.Process]:
+        """Every process of its session that still lives, also one whose parent is gone."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.session:
+                    found.append(process)
+            except (ProcessLookupError, PermissionError):
+                continue
+        return [process for process in found if is_alive(process)]
+
+    def child(self, name: str) -> psutil.Process:
+        """The process of the policy or of the reward: the one that writes its metrics."""
+        path = self.path / "metrics" / f"{name}.jsonl"
+        for process in self.process.children(recursive=True):
+            try:
+                if str(path) in {file.path for file in process.open_files()}:
+                    return process
+            except psutil.Error:
+                continue
+        raise AssertionError(f"no process writes {path}")
+
+    def wait_until_it_learns(self) -> None:
+        """Until the policy has learned from a fitted reward for a while."""
+        figures = self.path / "metrics" / "policy.jsonl"
+        wait_for(lambda: figures.exists() and figures.stat().st_size > 2000, 60, self)
+        wait_for((self.path / "checkpoints" / "last" / "reward.json").exists, 60, self)
+
+    def end(self, within_s: float) -> int:
+        """Its exit code."""
+        return int(self.process.wait(timeout=within_s))
+
+    @property
+    def result(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        return read
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+
+Train = Callable[..., Training]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], within_s: float, training: Training) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, training.out + training.err
+        assert training.process.poll() is None or condition(), training.out + training.err
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Train]:
+    """Starts a training; whatever is left of it is killed after the test."""
+    started: list[Training] = []
+
+    def start(*arguments: str) -> Training:
+        started.append(Training(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for training in started:
+        for process in training.members():
+            process.kill()
+        training.process.wait(timeout=10)
+
+
+def check_nothing_left(training: Training, within_s: float = 2.0) -> None:
+    """No process is left. The resource tracker of multiprocessing ends last, on its own."""
+    deadline = time.monotonic() + within_s
+    while left := training.members():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def check_kept(training: Training) -> None:
+    """The labels can be read, and nothing half-written lies about."""
+    with LabelStore.open(training.path / "labels.sqlite3") as store:
+        assert store.counts().answered > 0
+        assert store.newest_clips(1)
+    assert not list(training.path.rglob("*.tmp"))
+
+
+def check_readable(training: Training, name: str) -> None:
+    """The last checkpoint of one side is whole."""
+    last = training.path / "checkpoints" / "last"
+    json.loads((last / f"{name}.json").read_text())
+    with safe_open(last / f"{name}.safetensors", "numpy") as tensors:
+        assert len(list(tensors.keys())) > 0
+
+
+# Ctrl-C on a terminal, and timeout(1) and batch systems with their SIGTERM, reach the whole group.
+@pytest.mark.parametrize(
+    ("send", "number", "exit_code"),
+    [(os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGTERM, 143),
+     (os.killpg, signal.SIGINT, 130)],
+    ids=["TERM to the launcher", "TERM to the group", "INT to the group"],
+)  # fmt: skip
+def test_a_signal_ends_a_run_within_ten_seconds_with_all_saved(train, send, number, exit_code):
+    training = train(*LONG)
+    training.wait_until_it_learns()
+    send(training.process.pid, number)
+    assert training.end(within_s=10) == exit_code
+    check_nothing_left(training)
+    result = training.result
+    assert (result["status"], result["error"]) == ("stopped", None)
+    assert all(result[name] is None for name in EVALUATION_FIELDS)
+    assert 0 < result["env_steps"] < 1_000_000
+    assert result["labels"] > 0
+    check_kept(training)
+    check_readable(training, "policy")
+    check_readable(training, "reward")
+    assert training.err == ""
+
+
+def test_a_signal_while_processes_start_ends_a_run_within_ten_seconds(train):
+    training = train(*LONG)
+    wait_for(lambda: len(training.members()) > 3, 20, training)  # resource tracker included
+    os.killpg(training.process.pid, signal.SIGINT)
+    assert training.end(within_s=10) == 130
+    check_nothing_left(training)
+    assert training.result["status"] == "stopped"
+    assert "Traceback" not in training.err
+
+
+@pytest.mark.parametrize("name", ["policy", "reward"])
+def test_a_killed_process_ends_the_run_and_keeps_the_labels(train, name):
+    training = train(*LONG)
+    training.wait_until_it_learns()
+    training.child(name).kill()
+    assert training.end(within_s=10) == 1
+    check_nothing_left(training)
+    result = training.result
+    assert result["status"] == "failed"
+    assert result["error"] == f"the {name} process died with exit code -9"
+    assert training.err.count(result["error"]) == 1
+    check_kept(training)
+    check_readable(training, "reward")
+
+
+def test_a_killed_launcher_leaves_no_process_behind(train):
+    training = train(*LONG)
+    training.wait_until_it_learns()
+    assert len(training.members()) > 1
+    training.process.kill()
+    training.process.wait(timeout=5)
+    check_nothing_left(training, within_s=10)
+    check_kept(training)
+    check_readable(training, "policy")
+    check_readable(training, "reward")
+
+
+def test_an_exception_in_a_process_is_shown_once_and_ends_the_run(train, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    training = train("own/Broken-v0", "--env-import", "broken", "--labels", "60")
+    assert training.end(within_s=60) == 1
+    check_nothing_left(training)
+    assert training.err.count("Traceback (most recent call last)") == 1
+    assert training.err.count("ZeroDivisionError: the 500th step") == 1
+    assert "broken.py" in training.err
+    result = training.result
+    assert result["status"] == "failed"
+    assert result["error"] == "ZeroDivisionError: the 500th step"

@@ -8,6 +8,7 @@ is recorded whole in `config.json`. Sources: "paper" is Christiano et al. 2017 (
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -23,9 +24,6 @@ Input = Literal["observation", "action", "next_observation"]
 
 class ConfigError(ValueError):
     """A setting that cannot work: one line that says what was wrong and what to do."""
-
-
-LEAST_IMAGE_SIZE = 43  # smaller frames do not pass the predictor's four convolutions
 
 
 @dataclass(frozen=True)
@@ -218,6 +216,41 @@ class Config:
 
 AnyConfig = TypeVar("AnyConfig")
 
+SMALL = 1e-9  # stands for "above 0"
+# The least and the most that a setting can be, where not every number works.
+LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("total_timesteps", 1, math.inf),
+    ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
+    ("evaluation_episodes", 1, math.inf),
+    ("env.clip_length", 1, math.inf),
+    ("env.time_limit", 1, math.inf),
+    ("env.frame_stack", 1, math.inf),
+    ("env.image_size", 43, math.inf),  # smaller frames do not pass the four convolutions
+    ("policy.n_envs", 1, math.inf),
+    ("policy.n_steps", 1, math.inf),
+    ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
+    ("policy.n_epochs", 1, math.inf),
+    ("policy.clip_fraction", SMALL, 1),
+    ("predictor.members", 1, math.inf),
+    ("predictor.batch_size", 1, math.inf),
+    ("predictor.ring", 1, math.inf),
+    ("predictor.pretrain_epochs", 1, math.inf),
+    ("predictor.round_epochs", 1, math.inf),
+    ("predictor.normalise_over_clips", 1, math.inf),
+    ("predictor.deviation_floor", SMALL, math.inf),
+    ("predictor.dropout", 0, 0.9),
+    ("predictor.error_rate", 0, 0.99),
+    ("label.budget", 0, math.inf),
+    ("label.mistake_probability", 0, 1),
+    ("label.initial_fraction", SMALL, 1),
+    ("label.schedule_end", SMALL, 1),
+    ("label.half_rate_fraction", SMALL, 1e6),
+    ("label.round_labels", 1, math.inf),
+    ("label.candidates", 1, math.inf),
+    ("label.pool_size", 2, math.inf),
+    ("label.queue_size", 1, 2**15),  # the most that a semaphore of some systems can count
+)
+
 
 def from_dict(default: AnyConfig, values: dict[str, Any], path: str = "") -> AnyConfig:
     """`default` with the given values in place of its own.
@@ -295,57 +328,14 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: The first setting that cannot work, and what to do.
     """
-    positive = {
-        "total_timesteps": config.total_timesteps,
-        "policy.n_envs": config.policy.n_envs,
-        "policy.n_steps": config.policy.n_steps,
-        "policy.batch_size": config.policy.batch_size,
-        "policy.n_epochs": config.policy.n_epochs,
-        "env.clip_length": config.env.clip_length,
-        "env.frame_stack": config.env.frame_stack,
-        "env.time_limit": config.env.time_limit,
-        "predictor.normalise_over_clips": config.predictor.normalise_over_clips,
-        "predictor.members": config.predictor.members,
-        "predictor.batch_size": config.predictor.batch_size,
-        "predictor.ring": config.predictor.ring,
-        "label.round_labels": config.label.round_labels,
-        "label.candidates": config.label.candidates,
-        "label.queue_size": config.label.queue_size,
-        "evaluation_episodes": config.evaluation_episodes,
-    }
-    for name, number in positive.items():
-        if number < 1:
-            raise ConfigError(f"{name}: expected at least 1, got {number}")
-    if config.env.image_size < LEAST_IMAGE_SIZE:
-        raise ConfigError(
-            f"env.image_size: expected at least {LEAST_IMAGE_SIZE}, what the convolutions need, "
-            f"got {config.env.image_size}"
-        )
-    if config.label.pool_size < 2:
-        raise ConfigError(f"label.pool_size: expected at least 2, got {config.label.pool_size}")
-    if config.predictor.deviation_floor <= 0:
-        raise ConfigError("predictor.deviation_floor: expected above 0")
-    fractions = {
-        "policy.clip_fraction": (config.policy.clip_fraction, 1.0),
-        "label.initial_fraction": (config.label.initial_fraction, 1.0),
-        "label.schedule_end": (config.label.schedule_end, 1.0),
-        "label.half_rate_fraction": (config.label.half_rate_fraction, 1e6),
-    }
-    for name, (share, most) in fractions.items():
-        if not 0 < share <= most:
-            raise ConfigError(f"{name}: expected above 0 and at most {most:g}, got {share:g}")
-    for name, probability in {
-        "predictor.error_rate": config.predictor.error_rate,
-        "label.mistake_probability": config.label.mistake_probability,
-    }.items():
-        if not 0 <= probability < 1:
-            raise ConfigError(f"{name}: expected at least 0 and below 1, got {probability:g}")
-    if not 0 <= config.predictor.dropout <= 0.9:
-        raise ConfigError(f"predictor.dropout: expected 0 to 0.9, got {config.predictor.dropout:g}")
+    for name, least, most in LIMITS:
+        part, _, setting = name.rpartition(".")
+        value = getattr(getattr(config, part) if part else config, setting)
+        if not least <= value <= most:
+            wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
-    if config.seed < 0:
-        raise ConfigError(f"seed: expected at least 0, got {config.seed}")
     if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
         raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")
 

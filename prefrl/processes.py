@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.queues import Queue
@@ -229,7 +230,13 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     run = RunDirectory(assignment.run_path)
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(
-            config, run, link, lambda snapshot: predictor_of(snapshot, config, assignment.spaces, device, autocast),
+            config, run, link, partial(
+                predictor_of,
+                config=config,
+                spaces=assignment.spaces,
+                device=device,
+                autocast=autocast,
+            ),
             assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
         )  # fmt: skip
         loop.learn()

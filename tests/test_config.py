@@ -169,7 +169,7 @@ REFUSED = [
     ("label.schedule_end", 0.0), ("label.schedule_end", 1.1), ("label.schedule_end", math.nan),
     ("label.half_rate_fraction", 0.0),
     ("predictor.dropout", 1.0), ("predictor.dropout", -0.1), ("predictor.dropout", math.nan),
-    ("predictor.error_rate", 1.0), ("label.mistake_probability", 1.0),
+    ("predictor.error_rate", 1.0), ("label.mistake_probability", 1.1),
     ("label.mistake_probability", -0.5), ("predictor.inputs", ()), ("seed", -1),
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ LAYERS = [
         "recipes",
         "compute",
         "display",
+        "assignment",
     },
     {"labels", "policy", "reward"},
     {"runs"},

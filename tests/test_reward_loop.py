@@ -252,7 +252,7 @@ def test_each_snapshot_is_saved_before_it_is_sent(make_side):
 
     side.link.publish = check
     side.turns()
-    ((snapshot, task),) = saved
+    ((snapshot, task),) = [(reward.snapshot, reward.task) for reward in saved]
     (sent,) = side.link.published
     assert (snapshot.version, snapshot.weights) == (sent.version, sent.weights)
     np.testing.assert_array_equal(snapshot.means, sent.means)
@@ -435,8 +435,9 @@ def test_an_ensemble_fitted_before_lets_the_policy_learn_at_once(make_side):
     first.turns()
     fitted = first.link.published[0]
     second = make_side(name="other")
-    second.loop.start_from(fitted)
+    second.loop.start_from(load_reward(first.loop.run.checkpoint("last")))
     (snapshot,) = second.link.published
+    assert second.loop.trainer.rounds == first.loop.trainer.rounds == 1
     assert snapshot.weights == fitted.weights
     np.testing.assert_array_equal(snapshot.means, fitted.means)
     assert snapshot.n_labels == 0

@@ -249,7 +249,7 @@ def test_a_factor_of_one_fixes_l2():
 
 def test_the_ratio_is_of_mean_losses_however_different_the_sets_sizes(monkeypatch):
     trainer = build(VECTOR, members=2, error_rate=0.2)
-    ring = make_ring(trainer, 60)
+    ring = make_ring(trainer, 100)
     ratios = []
     monkeypatch.setattr(trainer, "_adapt_l2", ratios.append)
     measured = trainer.fit(ring, epochs=2)

@@ -183,7 +183,7 @@ class Trainer:
     def state(self) -> bytes:
         """What a later round needs beside the weights, as safetensors: moments and coefficients."""
         tensors = {"l2": self.l2, "rounds": torch.tensor(self.rounds)}
-        tensors |= {f"inputs.{k}": torch.as_tensor(v) for k, v in vars(self._statistics).items()}
+        tensors |= {f"inputs.{k}": torch.as_tensor(v) for k, v in self._statistics.state().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
         return safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
@@ -192,9 +192,8 @@ class Trainer:
         """Go on from `state()` of another trainer."""
         tensors = safetensors.torch.load(state)
         self.l2, self.rounds = tensors.pop("l2").to(self.l2), int(tensors.pop("rounds"))
-        for key in vars(self._statistics):
-            value = tensors.pop(f"inputs.{key}").numpy()
-            setattr(self._statistics, key, int(value) if key == "count" else value)
+        for name in self._statistics.state():
+            setattr(self._statistics, name, tensors.pop(f"inputs.{name}").numpy())
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             _, index, name = key.split(".")

@@ -15,9 +15,7 @@ def main() -> None:
     learned = train_on_seeds("moving_dot_position", "moving-dot-position", SEEDS)
     reached = sum(r["normalised_score"] >= 0.9 and r["wall_s"] <= 120 for r in learned)
     print(f"{reached} of {len(learned)} seeds reached 0.9 within 120 s")
-    train_on_seeds(
-        "moving_dot_position_true", "moving-dot-position", range(3), "--reward", "true"
-    )
+    train_on_seeds("moving_dot_position_true", "moving-dot-position", range(3), "--reward", "true")
 
 
 if __name__ == "__main__":

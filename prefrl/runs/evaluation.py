@@ -1,0 +1,205 @@
+"""How good a policy is, and how well the predicted reward follows the true one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.stats
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from prefrl.config import Config
+from prefrl.policy.recorder import ClipRecorder, Step
+from prefrl.policy.substitution import predict_rollout
+from prefrl.policy.vec_env import make_vec_env
+from prefrl.types import RewardPredictor
+
+SEED_OFFSET = 2**30  # evaluation seeds lie apart from those of training
+CHUNK = 128  # steps between two calls of the predictor
+
+Act = Callable[[NDArray[np.generic]], NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class EpisodeRewards:
+    """One episode: rewards step by step, `[L]`.
+
+    Attributes:
+        true: The environment's own.
+        predicted: The normalised mean over the members, or None without a predictor.
+        best_possible: The best return from this start, or None where nobody knows.
+    """
+
+    true: NDArray[np.float64]
+    predicted: NDArray[np.float64] | None
+    best_possible: float | None
+
+
+def evaluate(
+    config: Config,
+    model: OnPolicyAlgorithm,
+    predictor: RewardPredictor | None,
+    episodes: int,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Play episodes with the policy's sampled actions, and as many at random.
+
+    Args:
+        config: Of the run.
+        model: The policy; its VecNormalize statistics are used as they are.
+        predictor: The learned reward, or None for the baseline.
+        episodes: Of each.
+        seed: Of the environments and actions; by default made from the run's own.
+
+    Returns:
+        The evaluation fields of `result.json`.
+    """
+    venv = model.get_env()
+    assert venv is not None
+    seed = evaluation_seed(config) if seed is None else seed
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+
+    def sampled(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        normalised = venv.normalize_obs(observations)  # type: ignore[attr-defined]
+        return model.predict(normalised, deterministic=False)[0]
+
+    def at_random(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.array([venv.action_space.sample() for _ in observations])
+
+    venv.action_space.seed(int(rng.integers(2**31)))
+    final = play(config, sampled, predictor, episodes, seed)
+    random = play(config, at_random, predictor, episodes, seed)
+    best = [e.best_possible for e in final if e.best_possible is not None]
+    summary: dict[str, Any] = {
+        "true_return": describe([e.true.sum() for e in final]),
+        "random_return": describe([e.true.sum() for e in random]),
+        "best_possible": float(np.mean(best)) if best else None,
+        "normalised_score": _ratio(sum(e.true.sum() for e in final), sum(best)),
+        "predicted_return": None,
+        "reward_correlation": None,
+        "reward_correlation_random_policy": None,
+    }
+    if predictor is not None:
+        returns = [e.predicted.sum() for e in final if e.predicted is not None]
+        summary["predicted_return"] = describe(returns)
+        summary["reward_correlation"] = correlations(final, config.env.clip_length)
+        summary["reward_correlation_random_policy"] = correlations(random, config.env.clip_length)
+    return summary
+
+
+def evaluation_seed(config: Config) -> int:
+    """The first of the seeds on which a run's policy is evaluated."""
+    return SEED_OFFSET + 1000 * config.seed
+
+
+def play(
+    config: Config, act: Act, predictor: RewardPredictor | None, episodes: int, seed: int
+) -> list[EpisodeRewards]:
+    """Whole episodes, their ends not hidden, without penalty.
+
+    Each environment plays a number of episodes that is fixed beforehand: taking the first that
+    finish would favour short ones.
+    """
+    n_envs = min(episodes, config.policy.n_envs)
+    venv = make_vec_env(config.env, n_envs, seed)
+    recorder = ClipRecorder(
+        venv, config.env.clip_length, 0.0, False, lambda pair: False, np.random.default_rng(seed)
+    )
+    players = [_Player((episodes + i) // n_envs) for i in range(n_envs)]
+    observations = recorder.reset()
+    while any(player.missing for player in players):
+        assert isinstance(observations, np.ndarray)
+        observations, _, dones, infos = recorder.step(act(observations))
+        for player, done, info in zip(players, dones, infos, strict=True):
+            if done:
+                player.best_possible.append(info.get("best_possible_return"))
+        if len(recorder.rollout) == CHUNK or dones.any():
+            _hand_out(recorder.rollout, predictor, players)
+            recorder.rollout.clear()
+    recorder.close()
+    return [episode for player in players for episode in player.finished]
+
+
+@dataclass
+class _Player:
+    """One environment during an evaluation."""
+
+    missing: int
+    true: list[float] = field(default_factory=list)
+    predicted: list[float] = field(default_factory=list)
+    best_possible: list[float | None] = field(default_factory=list)
+    finished: list[EpisodeRewards] = field(default_factory=list)
+
+    def end_episode(self) -> None:
+        """Keep the open episode if one more was wanted."""
+        best = self.best_possible.pop(0)
+        if self.missing:
+            self.missing -= 1
+            learned = np.array(self.predicted) if self.predicted else None
+            self.finished.append(EpisodeRewards(np.array(self.true), learned, best))
+        self.true, self.predicted = [], []
+
+
+def _hand_out(
+    steps: Sequence[Step], predictor: RewardPredictor | None, players: Sequence[_Player]
+) -> None:
+    """Give each player its rewards of these steps."""
+    predicted = predict_rollout(steps, predictor).mean(0) if predictor else None
+    for t, step in enumerate(steps):
+        for i, player in enumerate(players):
+            player.true.append(float(step.true_rewards[i]))
+            if predicted is not None:
+                player.predicted.append(float(predicted[t, i]))
+            if step.dones[i]:
+                player.end_episode()
+
+
+def correlations(
+    episodes: Sequence[EpisodeRewards], clip_length: int
+) -> dict[str, dict[str, float | None]]:
+    """Predicted against true reward: per step, summed over clips, and over episodes.
+
+    For sparse rewards only the sums mean something: a reward one step late is as good.
+    """
+    pairs = [(e.true, e.predicted) for e in episodes if e.predicted is not None]
+    clips = [
+        (true[i : i + clip_length].sum(), predicted[i : i + clip_length].sum())
+        for true, predicted in pairs
+        for i in range(0, len(true) - clip_length + 1, clip_length)
+    ]
+    returns = [(true.sum(), predicted.sum()) for true, predicted in pairs]
+    steps = np.concatenate([np.stack(pair, axis=1) for pair in pairs])
+    return {
+        "step": _both(steps),
+        "clip": _both(np.array(clips).reshape(-1, 2)),
+        "episode": _both(np.array(returns)),
+    }
+
+
+def describe(returns: Sequence[float]) -> dict[str, float | int]:
+    """Mean, standard deviation, least and most of some returns."""
+    values = np.asarray(returns, np.float64)
+    return {
+        "mean": float(values.mean()),
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "min": float(values.min()),
+        "max": float(values.max()),
+        "episodes": len(values),
+    }
+
+
+def _both(pairs: NDArray[np.float64]) -> dict[str, float | None]:
+    """Pearson's and Spearman's coefficient; null where one side is constant."""
+    if len(pairs) < 2 or (pairs.std(0) < 1e-9).any():
+        return {"pearson": None, "spearman": None}
+    return {
+        "pearson": float(scipy.stats.pearsonr(*pairs.T).statistic),
+        "spearman": float(scipy.stats.spearmanr(*pairs.T).statistic),
+    }
+
+
+def _ratio(total: float, best: float) -> float | None:
+    return float(total / best) if best else None

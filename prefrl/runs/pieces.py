@@ -1,0 +1,123 @@
+"""The pieces of training on their own: labels from a random policy, an ensemble from labels."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from prefrl.assignment import Assignment
+from prefrl.compute import prepare
+from prefrl.config import Config
+from prefrl.labels.oracle import Oracle, answer_pending
+from prefrl.labels.store import LabelStore
+from prefrl.link import Reporter
+from prefrl.metrics import Metrics, correlation
+from prefrl.policy.loop import act_at_random, make_recorder
+from prefrl.reward.checkpoint import save_reward
+from prefrl.reward.ensemble import RewardEnsemble
+from prefrl.reward.inputs import InputSpec
+from prefrl.reward.preferences import PreferenceRing
+from prefrl.reward.schedule import NEVER
+from prefrl.reward.selection import random_pairs
+from prefrl.reward.trainer import Stopped, Trainer
+from prefrl.run_directory import RunDirectory
+from prefrl.types import Clip, ClipPair, Labeler, Query, RewardSnapshot, TaskSpaces
+
+
+def make_labeler(config: Config) -> Labeler:
+    """Who answers in this run."""
+    return Oracle(np.random.default_rng((config.seed, 4)), config.label.mistake_probability)
+
+
+def make_trainer(
+    config: Config,
+    spaces: TaskSpaces,
+    device: torch.device,
+    autocast: torch.dtype,
+    stopped: Callable[[], bool],
+) -> Trainer:
+    """A freshly initialised ensemble and its trainer."""
+    generator = torch.Generator().manual_seed(config.seed)
+    spec = InputSpec(spaces, config.predictor.inputs)
+    ensemble = RewardEnsemble(spec, config.predictor, device, autocast, generator)
+    return Trainer(ensemble, config.predictor, config.seed, stopped)
+
+
+class _Basket:
+    """A link that leads to no reward side: it keeps the clips."""
+
+    def __init__(self) -> None:
+        self.clips: dict[str, Clip] = {}
+
+    def offer(self, pair: ClipPair) -> bool:
+        self.clips |= {clip.id: clip for clip in (pair.first, pair.second)}
+        return True
+
+    def latest_snapshot(self) -> RewardSnapshot | None:
+        return None
+
+
+def gather(
+    assignment: Assignment, reporter: Reporter, stopped: Callable[[], bool]
+) -> dict[str, Any]:
+    """Act at random, ask about pairs of the clips, store the answers."""
+    config, run, basket = assignment.config, RunDirectory(assignment.run_path), _Basket()
+    recorder = make_recorder(config, basket)
+    wanted = assignment.random_clips
+
+    def finished() -> bool:
+        reporter.progress({"env_steps": recorder.env_steps})
+        return 2 * recorder.pairs_sent >= wanted or stopped()
+
+    steps = act_at_random(
+        recorder, recorder, wanted, finished, np.random.default_rng((config.seed, 2))
+    )
+    recorder.close()
+    with LabelStore.open(run.labels) as store:
+        if not stopped():
+            rng = np.random.default_rng((config.seed, 1))
+            clips = list(basket.clips.values())
+            pairs = random_pairs(clips, config.label.budget, set(), rng) if len(clips) > 1 else []
+            asked = {clip.id: clip for pair in pairs for clip in pair}
+            store.add_queries([Query(a.id, b.id, steps) for a, b in pairs], asked)
+            answer_pending(store, make_labeler(config))
+            if len(pairs) < config.label.budget:
+                reporter.warn(f"only {len(pairs)} different pairs of clips could be made")
+        labels = store.counts().answered
+    return {"stopped": stopped(), "labels": labels, "env_steps": steps, "random_steps": steps}
+
+
+def pretrain(
+    assignment: Assignment, reporter: Reporter, stopped: Callable[[], bool]
+) -> dict[str, Any]:
+    """Fit an ensemble to the labels in the run's store, and save it as a run's reward."""
+    config, run = assignment.config, RunDirectory(assignment.run_path)
+    device, autocast = prepare(config)
+    reporter.progress({"device": str(device)})
+    trainer = make_trainer(config, assignment.spaces, device, autocast, stopped)
+    ring = PreferenceRing(config.predictor.ring, config.predictor.members)
+    with LabelStore.open(run.labels) as store, Metrics(run, "reward") as metrics:
+        for query_id, preference in store.changes_since(0).preferences.items():
+            ring.set(query_id, preference)
+        clips = store.newest_clips(config.label.pool_size)
+        trainer.observe(clips)
+        try:
+            measured = trainer.fit(ring, config.predictor.pretrain_epochs)
+        except Stopped:
+            return {"stopped": True, "labels": len(ring)}
+        rewards = trainer.ensemble.normalise_over(clips[-config.predictor.normalise_over_clips :])
+        true = np.stack([clip.true_rewards for clip in clips[-rewards.shape[1] :]])
+        predicted = rewards.mean(0)
+        measured["reward/correlation_step"] = correlation(predicted, true)
+        measured["reward/correlation_clip"] = correlation(predicted.sum(1), true.sum(1))
+        metrics.write(measured, 0)
+    snapshot = trainer.ensemble.snapshot(1, len(ring), NEVER)
+    save_reward(run.checkpoint("last"), snapshot, dict(assignment.task), trainer.state())
+    return {
+        "stopped": False,
+        "labels": len(ring),
+        "snapshots": 1,
+        "validation_accuracy": measured["reward/validation_accuracy"],
+        "clip_correlation": measured["reward/correlation_clip"],
+    }

@@ -17,7 +17,8 @@ from prefrl.config import Config
 from prefrl.display import Display
 from prefrl.processes import Wires
 
-GRACE_S = 9.0  # a stop is promised within 10 s
+GRACE_S = 7.5  # a stop is promised within 10 s
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Target = Callable[[Assignment, Wires], None]
 
 
@@ -55,6 +56,9 @@ def launch(targets: dict[str, Target], assignment: Assignment, display: Display)
     queues = context.Queue(assignment.config.label.queue_size), context.Queue()
     outcome, children = Outcome(), {}
     previous = _stop_on_signals(stop, outcome)
+    # Children inherit the mask: a signal to the whole group, as Ctrl-C sends it, is the launcher's
+    # to handle, also while they start.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         for name, target in targets.items():
             receiver, sender = context.Pipe(duplex=False)
@@ -63,8 +67,10 @@ def launch(targets: dict[str, Target], assignment: Assignment, display: Display)
             process.start()
             sender.close()  # so that a dead child shows as the end of its messages
             children[name] = _Child(process, receiver)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _watch(children, stop, outcome, display)
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _end(children)
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -121,16 +127,13 @@ def _stop_on_signals(stop: Any, outcome: Outcome) -> dict[int, Any]:
             outcome.status, outcome.exit_code = "stopped", 128 + number
         stop.set()
 
-    return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: signal.signal(number, handle) for number in STOP_SIGNALS}
 
 
 def _end(children: dict[str, _Child]) -> None:
     """No process outlives its run."""
     for child in children.values():
         child.process.join(timeout=1.0 if child.reported else 0.0)
-        if child.process.is_alive():
-            child.process.terminate()
-            child.process.join(timeout=1.0)
         if child.process.is_alive():
             child.process.kill()
             child.process.join()

@@ -4,7 +4,6 @@ The only place that knows both loops. Targets are top-level functions, as `spawn
 torch inside: the launcher imports this module and must start at once.
 """
 
-import signal
 import threading
 import time
 import traceback
@@ -199,7 +198,6 @@ def pretrain_process(assignment: Assignment, wires: Wires) -> None:
 
 def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:
     """Do the work; tell the launcher how it went; end when the launcher is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
     threading.Thread(target=_stop_with_parent, args=(wires.stop,), daemon=True).start()
     try:
         wires.to_launcher.send(("finished", work()))
@@ -220,9 +218,9 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     from prefrl.compute import prepare
     from prefrl.metrics import Metrics, peak_memory
     from prefrl.policy.loop import PolicyLoop
+    from prefrl.reward.ensemble import predictor_of
+    from prefrl.reward.inputs import InputSpec
     from prefrl.run_directory import RunDirectory
-    from prefrl.runs.finish import finish
-    from prefrl.runs.trained import predictor_of
 
     config, reporter = assignment.config, PipeReporter(wires.to_launcher)
     device, autocast = prepare(config)
@@ -230,12 +228,10 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     run = RunDirectory(assignment.run_path)
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(
-            config, run, link, partial(
-                predictor_of,
-                config=config,
-                spaces=assignment.spaces,
-                device=device,
-                autocast=autocast,
+            config, run, link,
+            partial(
+                predictor_of, spec=InputSpec(assignment.spaces, config.predictor.inputs),
+                config=config.predictor, device=device, autocast=autocast,
             ),
             assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
         )  # fmt: skip
@@ -243,7 +239,11 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
         wires.learned.set()
         wires.pairs.cancel_join_thread()  # clips under way have no reader any more
         stopped = wires.stop.is_set()
-        figures = {} if stopped else finish(loop, run, reporter)
+        figures = {}
+        if not stopped:
+            from prefrl.runs.finish import finish  # a second's import that no start waits for
+
+            figures = finish(loop, run, reporter)
     used = loop.snapshot.n_labels if loop.snapshot else 0
     return {
         **figures,

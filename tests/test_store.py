@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from prefrl.labels import store as store_module
+from prefrl.labels import schema
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.types import Label, Query
 
@@ -266,7 +266,7 @@ def test_a_url_opens_the_same_store_as_its_path(path, store, clips):
 
 def test_the_schema_can_be_written_for_postgresql():
     dialect = postgresql.dialect()
-    for table in store_module._SCHEMA.sorted_tables:
+    for table in schema.SCHEMA.sorted_tables:
         assert table.name in str(CreateTable(table).compile(dialect=dialect))
 
 

@@ -25,7 +25,6 @@ from prefrl.labels.schema import (
     transaction,
     without_tuples,
 )
-from prefrl.labels.schema import SCHEMA as _SCHEMA  # noqa: F401  a test knows it by this name
 from prefrl.types import ANSWERS, PREFERENCE_OF_ANSWER, Answer, Clip, Label, Preference, Query
 
 __all__ = ["Changes", "LabelStore", "StoreCounts", "StoreError"]

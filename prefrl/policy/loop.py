@@ -7,6 +7,7 @@ latest snapshot.
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,7 @@ class PolicyLoop:
         self.recorder = make_recorder(config, link)
         self.stopwatch = self.recorder.stopwatch
         self.venv = normalise(self.recorder, config, training=True)
-        self.model = build_model(config, self.venv, device, autocast)
-        self.model.set_logger(Logger(None, [_ToMetrics(metrics, self.recorder)]))
+        self._build_model = partial(build_model, config, self.venv, device, autocast)
         self.snapshot: RewardSnapshot | None = None
         self.snapshots_used = self.random_steps = 0
         self.learning_started_at: float | None = None
@@ -80,6 +80,8 @@ class PolicyLoop:
                 self.venv, self.recorder, self.random_clips, self._first_snapshot_or_end,
                 np.random.default_rng((self.config.seed, 2)),
             )  # fmt: skip
+        self.model = self._build_model()  # only now: the first step need not wait for it
+        self.model.set_logger(Logger(None, [_ToMetrics(self.metrics, self.recorder)]))
         rollout = self.config.policy.n_steps * self.config.policy.n_envs
         whole_rollouts = (self.config.total_timesteps - self.recorder.env_steps) // rollout
         if whole_rollouts > 0 and not self.stopped():

@@ -111,3 +111,16 @@ class RewardEnsemble:
         self.network.eval()
         chunks = [self.forward(inputs[i : i + CHUNK]) for i in range(0, len(inputs), CHUNK)]
         return torch.cat(chunks, dim=1).double().cpu().numpy()
+
+
+def predictor_of(
+    snapshot: RewardSnapshot,
+    spec: InputSpec,
+    config: RewardConfig,
+    device: torch.device,
+    autocast: torch.dtype,
+) -> RewardEnsemble:
+    """The ensemble that a snapshot holds."""
+    ensemble = RewardEnsemble(spec, config, device, autocast)
+    ensemble.load(snapshot)
+    return ensemble

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from prefrl.compute import prepare
@@ -13,11 +12,11 @@ from prefrl.policy.environment import task_spaces
 from prefrl.policy.model import build_model
 from prefrl.policy.vec_env import make_vec_env, normalise
 from prefrl.reward.checkpoint import load_reward
-from prefrl.reward.ensemble import RewardEnsemble
+from prefrl.reward.ensemble import predictor_of
 from prefrl.reward.inputs import InputSpec
 from prefrl.run_directory import RunDirectory
 from prefrl.runs.evaluation import evaluate
-from prefrl.types import RewardPredictor, RewardSnapshot, TaskSpaces
+from prefrl.types import RewardPredictor
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,11 @@ def load_trained(run: RunDirectory, checkpoint: str = "last") -> Trained:
     predictor = None
     if config.reward == "learned":
         snapshot = load_reward(run.checkpoint("last")).snapshot
-        predictor = predictor_of(snapshot, config, task_spaces(config.env), device, autocast)
+        predictor = predictor_of(
+            snapshot, InputSpec(task_spaces(config.env), config.predictor.inputs),
+            config.predictor, device, autocast,
+        )  # fmt: skip
     return Trained(config, model, predictor)
-
-
-def predictor_of(
-    snapshot: RewardSnapshot,
-    config: Config,
-    spaces: TaskSpaces,
-    device: torch.device,
-    autocast: torch.dtype,
-) -> RewardEnsemble:
-    """The ensemble that a snapshot holds."""
-    spec = InputSpec(spaces, config.predictor.inputs)
-    ensemble = RewardEnsemble(spec, config.predictor, device, autocast)
-    ensemble.load(snapshot)
-    return ensemble
 
 
 def evaluate_run(run: RunDirectory, episodes: int, seed: int | None) -> dict[str, Any]:

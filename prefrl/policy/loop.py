@@ -69,7 +69,7 @@ class PolicyLoop:
         self.venv = normalise(self.recorder, config, training=True)
         self._build_model = partial(build_model, config, self.venv, device, autocast)
         self.snapshot: RewardSnapshot | None = None
-        self.snapshots_used = self.random_steps = 0
+        self.snapshot_since = self.random_steps = 0
         self.learning_started_at: float | None = None
         self._predictor: RewardPredictor | None = None
 
@@ -115,7 +115,7 @@ class PolicyLoop:
         snapshot = self.link.latest_snapshot()
         if snapshot is not None:
             self.snapshot, self._predictor = snapshot, self.predictor_of(snapshot)
-            self.snapshots_used += 1
+            self.snapshot_since = self.recorder.env_steps
 
     def wait_for_overdue_labels(self) -> None:
         """Pause while the reward side is more than a round behind the schedule.
@@ -199,6 +199,7 @@ class _BetweenRollouts(BaseCallback):
         self._predicted = np.zeros(loop.recorder.num_envs)  # return so far of the open episodes
         self._predicted_returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._trained_since: float | None = None
+        self._last_rate = (loop.recorder.env_steps, time.perf_counter())
 
     def _on_rollout_start(self) -> None:
         loop = self.loop
@@ -249,6 +250,7 @@ class _BetweenRollouts(BaseCallback):
             ),
             "policy/snapshot_version": snapshot.version,
             "policy/snapshot_labels": snapshot.n_labels,
+            "policy/snapshot_age_steps": self.recorder.env_steps - self.loop.snapshot_since,
         }
 
     def _add_predicted(self, steps: list[Step], predicted: NDArray[np.float32]) -> None:
@@ -287,6 +289,7 @@ class _BetweenRollouts(BaseCallback):
             {
                 **{f"time/{name}_s": s for name, s in loop.stopwatch.seconds().items()},
                 "time/steps_per_s": rate,
+                "time/recent_steps_per_s": self._recent_rate(step),
                 "memory/resident_bytes": process_memory(),
                 "memory/peak_bytes": peak_memory(),
             },
@@ -298,6 +301,12 @@ class _BetweenRollouts(BaseCallback):
         if self._predicted_returns:
             progress["predicted_return"] = float(np.mean(self._predicted_returns))
         loop.reporter.progress(progress)
+
+    def _recent_rate(self, step: int) -> float:
+        """Steps a second since the last rollout, its update included."""
+        now, (before, since) = time.perf_counter(), self._last_rate
+        self._last_rate = (step, now)
+        return (step - before) / (now - since)
 
 
 class _ToMetrics(KVWriter):

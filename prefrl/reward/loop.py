@@ -4,6 +4,7 @@ Owns the clip pool, the ring of preferences and the optimiser. What it knows of 
 from the store.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from prefrl.config import Config
 from prefrl.labels.oracle import answer_pending
 from prefrl.labels.store import LabelStore
 from prefrl.link import Reporter, RewardLink
-from prefrl.metrics import Metrics, Stopwatch, correlation, process_memory
+from prefrl.metrics import Metrics, Stopwatch, correlation, peak_memory, process_memory
 from prefrl.reward.checkpoint import SavedReward, save_reward
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.schedule import NEVER, LabelSchedule
@@ -65,6 +66,8 @@ class RewardLoop:
         self._asked_pairs = store.pairs()
         self._asked = len(self._asked_pairs)
         self._first_clips = max(0, config.initial_clips - 2 * store.counts().answered)
+        self._most_waiting = 0  # pairs found in the queue at once, since the last round
+        self._last_count = (self._asked, time.perf_counter())
         self._given_up = 0  # labels due for which no pair was left to ask about
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
@@ -89,6 +92,7 @@ class RewardLoop:
 
     def _receive(self) -> bool:
         pairs = self.link.receive()
+        self._most_waiting = max(self._most_waiting, len(pairs))
         for pair in pairs:
             self.env_step = max(self.env_step, pair.env_step)
             clips = [clip for clip in (pair.first, pair.second) if self.pool.add(clip)]
@@ -221,13 +225,23 @@ class RewardLoop:
         self.metrics.write_timing(
             {
                 **{f"time/{name}_s": s for name, s in self.stopwatch.seconds().items()},
+                "time/labels_per_s": self._label_rate(counts.answered),
+                "queue/pairs": self._most_waiting,
                 "memory/resident_bytes": process_memory(),
+                "memory/peak_bytes": peak_memory(),
             },
             self.env_step,
         )
+        self._most_waiting = 0
         self.reporter.progress(
             {"labels": counts.answered, "validation_accuracy": self.validation_accuracy}
         )
+
+    def _label_rate(self, answered: int) -> float:
+        """Labels a second since the last round."""
+        now, (before, since) = time.perf_counter(), self._last_count
+        self._last_count = (answered, now)
+        return (answered - before) / (now - since)
 
     def start_from(self, saved: SavedReward) -> None:
         """Let the policy learn at once from an ensemble that was fitted before, and fit it on."""
@@ -247,6 +261,7 @@ def run_until(loop: RewardLoop, stopped: Callable[[], bool], rest: Callable[[], 
     try:
         while not stopped():
             if not loop.turn():
-                rest()
+                with loop.stopwatch("rest"):
+                    rest()
     except Stopped:
         pass

@@ -205,8 +205,9 @@ class Config:
 
     @property
     def initial_labels(self) -> int:
-        """L0, the labels of the first round."""
-        return min(self.label.budget, round(self.label.initial_fraction * self.label.budget))
+        """L0, the labels of the first round: a share of the budget, but enough to hold some out."""
+        share = round(self.label.initial_fraction * self.label.budget)
+        return min(self.label.budget, max(share, LEAST_INITIAL_LABELS))
 
     @property
     def initial_clips(self) -> int:
@@ -216,6 +217,8 @@ class Config:
 
 AnyConfig = TypeVar("AnyConfig")
 
+# Fewer first labels leave some member with nothing to train on or nothing held out.
+LEAST_INITIAL_LABELS = 10
 SMALL = 1e-9  # stands for "above 0"
 # The least and the most that a setting can be, where not every number works.
 LIMITS: tuple[tuple[str, float, float], ...] = (

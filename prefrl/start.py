@@ -15,16 +15,13 @@ from rich.console import Console
 from prefrl import processes
 from prefrl.assignment import Assignment
 from prefrl.compute import fast_format
-from prefrl.config import Config, ConfigError, load_config, to_dict
+from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError, load_config, to_dict
 from prefrl.display import Display
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
-
-# Fewer first labels leave some member with nothing to train on or nothing held out.
-LEAST_INITIAL_LABELS = 10
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,10 @@ def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
 
 
 def _check_budget(config: Config) -> None:
-    initial = config.initial_labels
-    if initial < LEAST_INITIAL_LABELS:
+    if config.label.budget < LEAST_INITIAL_LABELS:
         raise ConfigError(
-            f"--labels {config.label.budget} puts {initial} labels into the first round; "
-            f"{LEAST_INITIAL_LABELS} are needed to hold some out for validation: "
-            "raise --labels or --label.initial-fraction"
+            f"--labels {config.label.budget}: at least {LEAST_INITIAL_LABELS} are needed, "
+            "to hold some out for validation"
         )
 
 

@@ -36,6 +36,9 @@ def difference(frame: np.ndarray, other: np.ndarray) -> float:
 def check_same_game(native: AtariVecEnv, python: gymnasium.Env[Any, Any], n_steps: int) -> float:
     """Both play the same; returns the sum of absolute rewards."""
     rng = np.random.default_rng(0)
+    python = gymnasium.wrappers.TransformObservation(
+        python, lambda frame: np.moveaxis(frame, -1, 0), python.observation_space
+    )
     expected, _ = python.reset(seed=0)
     assert np.array_equal(native.reset()[0], expected)
     total, ends, differences = 0.0, 0, []

@@ -139,7 +139,7 @@ def test_the_version_is_one_line(capsys):
         ("train pendulum --labels 8", "10 are needed"),
         ("gather pendulum --labels 8", "10 are needed"),
         ("train pendulum --total-timesteps 100", "--total-timesteps 100"),
-        ("train pendulum --reward true --total-timesteps 100", "one rollout of 1024"),
+        ("train pendulum --reward true --total-timesteps 100", "one rollout of 512"),
         ("train pendulum --reward true --labels-from x", "leave out --labels-from"),
         ("train pendulum --labels-from no-run", "no-run is no run"),
         ("train pendulum --reward-from no-run", "no-run is no run"),

@@ -7,7 +7,7 @@ latest snapshot.
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from prefrl.config import Config
@@ -67,7 +68,7 @@ class PolicyLoop:
         self.recorder = make_recorder(config, link)
         self.stopwatch = self.recorder.stopwatch
         self.venv = normalise(self.recorder, config, training=True)
-        self._build_model = partial(build_model, config, self.venv, device, autocast)
+        self._device, self._autocast = device, autocast
         self.snapshot: RewardSnapshot | None = None
         self.snapshot_since = self.random_steps = 0
         self.learning_started_at: float | None = None
@@ -80,8 +81,6 @@ class PolicyLoop:
                 self.venv, self.recorder, self.random_clips, self._first_snapshot_or_end,
                 np.random.default_rng((self.config.seed, 2)),
             )  # fmt: skip
-        self.model = self._build_model()  # only now: the first step need not wait for it
-        self.model.set_logger(Logger(None, [_ToMetrics(self.metrics, self.recorder)]))
         rollout = self.config.policy.n_steps * self.config.policy.n_envs
         whole_rollouts = (self.config.total_timesteps - self.recorder.env_steps) // rollout
         if whole_rollouts > 0 and not self.stopped():
@@ -95,6 +94,13 @@ class PolicyLoop:
         """Write the policy as a checkpoint."""
         with self.stopwatch("save"):
             save_policy(self.run.checkpoint(name), self.model, self.recorder.env_steps)
+
+    @cached_property
+    def model(self) -> OnPolicyAlgorithm:
+        """SB3's algorithm; built when first asked for, so that the first step need not wait."""
+        model = build_model(self.config, self.venv, self._device, self._autocast)
+        model.set_logger(Logger(None, [_ToMetrics(self.metrics, self.recorder)]))
+        return model
 
     @property
     def steps_per_s(self) -> float | None:

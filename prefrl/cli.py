@@ -160,6 +160,8 @@ def _evaluate(args: list[str]) -> int:
     options = _parse(EvaluateOptions, "evaluate", None, args)
     if options.episodes < 1:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
+    if options.seed is not None and not 0 <= options.seed < 2**31:
+        raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
     from prefrl.start import evaluate
 
     return evaluate(options.run, options.episodes, options.seed)
@@ -177,24 +179,26 @@ def _run_options(kind: type[AnyRunOptions], command: str, args: list[str]) -> An
         _parse(kind, f"{command} ENV", kind(), args)
     if not args or args[0].startswith("-"):
         raise ConfigError(f"{command}: say which environment, as in `prefrl {command} pendulum`")
-    from prefrl.recipes import RECIPES, for_algorithm, for_unknown
+    from prefrl.recipes import RECIPES, for_a2c, for_unknown, refuse_unusable
 
     env, args = args[0], args[1:]
     known = RECIPES[env].config if env in RECIPES else Config(env=EnvConfig(id=env))
     first = _parse(kind, f"{command} {env}", kind(config=known), args)
+    if first.config_file is not None:
+        from_file = from_dict(known, load_file(first.config_file))
+        first = _parse(kind, f"{command} {env}", kind(config=from_file), args)
+        if first.config.env.id != known.env.id:
+            raise ConfigError(f"--config is for {first.config.env.id}, not for {known.env.id}")
     base = known
     if env not in RECIPES:
         from prefrl.policy.environment import decision_seconds, task_spaces
 
         spaces = task_spaces(first.config.env)
         base = for_unknown(first.config.env, spaces, decision_seconds(first.config.env))
-    if first.config.policy.algo != base.policy.algo:
-        base = for_algorithm(base, first.config.policy.algo)
+    if first.config.policy.algo == "a2c":
+        base = for_a2c(base)
     options = _with_file(kind, f"{command} {env}", base, first, args)
-    if options.config.env.id != base.env.id:
-        raise ConfigError(f"--config is for {options.config.env.id}, not for {base.env.id}")
     from prefrl.policy.environment import task_spaces
-    from prefrl.recipes import refuse_unusable
 
     refuse_unusable(options.config, base, task_spaces(options.config.env))
     if options.print_config:

@@ -42,8 +42,10 @@ class EnvConfig:
     """Subtracted from the true reward of the last step with `--terminations penalty`."""
     clip_length: int = 25
     """Decisions in a clip (paper: 25 for Atari, 1.5 s for physics)."""
-    time_limit: int = 1000
-    """Steps after which an episode ends, in environments that have no limit of their own."""
+    arguments: tuple[str, ...] = ()
+    """The environment's own arguments, such as `frame_skip=8`; values are JSON or plain text."""
+    time_limit: int = 0
+    """Steps after which an episode ends. 0: the environment's own limit, or 1,000 without one."""
     image_size: int = 84
     """Side of the square grey frames that images are turned into (paper: 84)."""
     frame_stack: int = 4
@@ -124,9 +126,11 @@ class RewardConfig:
     normalise_over_clips: int = 256
     """The last so many clips received give each member's mean and deviation."""
     learning_rate: float = 3e-4
-    """Adam's (paper: not given; reproduction: 2e-4)."""
+    """The optimiser's (paper: not given; reproduction: 2e-4)."""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Paper: not given; reproduction: Adam."""
     beta1: float = 0.9
-    """Adam's momentum. It can be strange where the data keep changing."""
+    """The optimiser's momentum. Adam's can be strange where the data keep changing."""
     batch_size: int = 32
     """Pairs a minibatch (paper: not given; reproduction: 32)."""
     pretrain_epochs: int = 200
@@ -226,7 +230,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
     ("evaluation_episodes", 1, math.inf),
     ("env.clip_length", 1, math.inf),
-    ("env.time_limit", 1, math.inf),
+    ("env.time_limit", 0, math.inf),
     ("env.frame_stack", 1, math.inf),
     ("env.image_size", 43, math.inf),  # smaller frames do not pass the four convolutions
     ("policy.n_envs", 1, math.inf),
@@ -234,6 +238,24 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
     ("policy.n_epochs", 1, math.inf),
     ("policy.clip_fraction", SMALL, 1),
+    ("policy.learning_rate", 0, math.inf),
+    ("policy.learning_rate_end", 0, math.inf),
+    ("policy.gamma", 0, 1),
+    ("policy.gae_lambda", 0, 1),
+    ("policy.clip_range", SMALL, math.inf),
+    ("policy.max_grad_norm", SMALL, math.inf),
+    ("policy.sde_sample_freq", 1, math.inf),
+    ("env.atari_frame_skip", 1, math.inf),
+    ("env.atari_noop_max", 0, math.inf),
+    ("predictor.learning_rate", SMALL, math.inf),
+    ("predictor.beta1", 0, 0.9999),
+    ("predictor.target_deviation", SMALL, math.inf),
+    ("predictor.l2_initial", 0, math.inf),
+    ("predictor.l2_minimum", 0, math.inf),
+    ("predictor.l2_maximum", 0, math.inf),
+    ("predictor.l2_factor", 1, math.inf),
+    ("predictor.l2_low_ratio", 0, math.inf),
+    ("predictor.l2_high_ratio", 0, math.inf),
     ("predictor.members", 1, math.inf),
     ("predictor.batch_size", 1, math.inf),
     ("predictor.ring", 1, math.inf),
@@ -339,6 +361,8 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
+    if min((*config.predictor.hidden, *config.policy.net_arch), default=1) < 1:
+        raise ConfigError("predictor.hidden, policy.net_arch: a layer has at least one unit")
     if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
         raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")
 

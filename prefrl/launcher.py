@@ -87,7 +87,7 @@ def _watch(children: dict[str, _Child], stop: Any, outcome: Outcome, display: Di
             name = waiting[ready]
             try:
                 kind, content = ready.recv()
-            except EOFError:
+            except (EOFError, OSError):  # dead, perhaps in the middle of a message
                 process = children[name].process
                 process.join()
                 kind = "failed"
@@ -154,7 +154,12 @@ def result(config: Config, outcome: Outcome) -> dict[str, Any]:
         "env": config.env.id,
         "seed": config.seed,
         "wall_s": outcome.wall_s,
-        **{name: outcome.summary.get(name) for name in counts + evaluation},
+        **{name: outcome.summary.get(name) for name in counts},
+        # A run that was stopped while it was evaluated has no evaluation either.
+        **{
+            name: outcome.summary.get(name) if outcome.status == "finished" else None
+            for name in evaluation
+        },
         "error": outcome.traceback.strip().splitlines()[-1] if outcome.traceback else None,
     }
 

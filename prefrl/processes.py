@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from prefrl.reward.loop import RewardLoop
 
 T = TypeVar("T")
-IDLE_S = 0.01  # how long a reward loop with nothing to do rests
+REPORT_EVERY_S = 0.2
+IDLE_S = 0.03  # how long a reward loop with nothing to do rests
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,15 @@ class PipeReporter:
 
     def __init__(self, to_launcher: Connection) -> None:
         self._to_launcher = to_launcher
+        self._figures: dict[str, Any] = {}
+        self._sent_at = 0.0
 
     def progress(self, values: Mapping[str, Any]) -> None:
-        """Figures for the live display."""
-        self._to_launcher.send(("progress", dict(values)))
+        """Figures for the live display, sent together a few times a second."""
+        self._figures |= values
+        if time.monotonic() - self._sent_at >= REPORT_EVERY_S:
+            self._to_launcher.send(("progress", self._figures))
+            self._figures, self._sent_at = {}, time.monotonic()
 
     def warn(self, text: str) -> None:
         """One line that a person should read."""
@@ -120,9 +126,14 @@ class InlineLink:
 
     def latest_snapshot(self) -> RewardSnapshot | None:
         """Let the reward side do all it can, then take its snapshot."""
+        from prefrl.reward.trainer import Stopped
+
         assert self.reward_loop is not None
-        while self.reward_loop.turn():
-            pass
+        try:
+            while self.reward_loop.turn():
+                pass
+        except Stopped:
+            return None
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
 
@@ -247,7 +258,6 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     used = loop.snapshot.n_labels if loop.snapshot else 0
     return {
         **figures,
-        "stopped": stopped,
         "env_steps": loop.recorder.env_steps,
         "random_steps": loop.random_steps,
         "steps_per_s": loop.steps_per_s,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from prefrl.config import Config, ConfigError, EnvConfig, LabelConfig, PolicyConfig, RewardConfig
 from prefrl.types import TaskSpaces
@@ -116,17 +115,17 @@ def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> C
     length = CLIP_LENGTH
     if decision_s:
         length = min(MAX_CLIP_LENGTH, max(2, round(CLIP_SECONDS / decision_s)))
-    fresh = EnvConfig(id=env.id, import_modules=env.import_modules, clip_length=length)
+    fresh = EnvConfig(
+        id=env.id, import_modules=env.import_modules, arguments=env.arguments, clip_length=length
+    )
     return replace(base, env=fresh)
 
 
-def for_algorithm(base: Config, algo: Literal["ppo", "a2c"]) -> Config:
-    """The same with another algorithm, and the settings that go with that.
+def for_a2c(base: Config) -> Config:
+    """The same with A2C, and the settings that go with that.
 
-    Source: SB3's defaults of A2C, which are those of Mnih et al. 2016 (and of the paper).
+    Source: SB3's defaults, which are those of Mnih et al. 2016 (and of the paper).
     """
-    if algo == "ppo":
-        return replace(base, policy=replace(base.policy, algo="ppo"))
     policy = replace(
         base.policy, algo="a2c", n_steps=5, learning_rate=7e-4, learning_rate_end=0.0,
         gae_lambda=1.0,
@@ -153,6 +152,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
         (task.is_image, vectors, "is for vectors, and this task's observations are images"),
         (config.policy.algo == "a2c", ppo, "is for PPO, and --algo is a2c"),
         (task.n_actions is not None, ("policy.use_sde",), "is for continuous actions"),
+        (not config.policy.use_sde, ("policy.sde_sample_freq",), "needs --policy.use-sde"),
         (
             config.env.terminations != "penalty", ("env.termination_penalty",),
             "needs --terminations penalty",

@@ -47,17 +47,19 @@ def train(
     learned = config.reward == "learned"
     if not learned and (labels_from or reward_from):
         raise ConfigError("--reward true learns from the true reward: leave out --labels-from")
+    if not learned and config.inline:
+        raise ConfigError("--inline puts two loops in lock step, and --reward true has one")
     given = _labels_given(labels_from, task)
     reward_folder = _reward_given(reward_from, config, task)
     if learned and not (reward_folder and config.label.budget == 0):
         _check_budget(config)
-    _check_length(config, given)
+    random_clips = max(0, config.initial_clips - 2 * given)
+    if not learned or reward_folder:
+        random_clips = 0
+    _check_length(config, random_clips)
     run = _make_run(config, request)
     if learned:
         _make_store(run, task, labels_from)
-    random_clips = max(0, config.initial_clips - 2 * given)
-    if reward_folder:
-        random_clips = 0
     assignment = Assignment(config, run.path, spaces, task, random_clips, reward_folder)
     targets: dict[str, Target] = {"policy": processes.policy_process}
     if learned and config.inline:
@@ -123,11 +125,9 @@ def _check_budget(config: Config) -> None:
         )
 
 
-def _check_length(config: Config, given: int) -> None:
+def _check_length(config: Config, random_clips: int) -> None:
     rollout = config.policy.n_envs * config.policy.n_steps
-    random = 0
-    if config.reward == "learned":
-        random = max(0, config.initial_clips - 2 * given) * config.env.clip_length
+    random = random_clips * config.env.clip_length
     if config.total_timesteps < rollout + random:
         raise ConfigError(
             f"--total-timesteps {config.total_timesteps}: {random} steps for the first clips and "

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from prefrl.cli import main
@@ -14,7 +16,9 @@ from prefrl.config import Config, EnvConfig, RewardConfig, to_dict
 from prefrl.labels.store import LabelStore
 from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.recipes import RECIPES
+from prefrl.reward.checkpoint import save_reward
 from prefrl.run_directory import RunDirectory, write_json
+from prefrl.types import RewardSnapshot
 
 ODD_ENVIRONMENTS = '''
 import gymnasium, numpy
@@ -83,11 +87,9 @@ def stored_run(path: Path, config: Config) -> RunDirectory:
     write_json(run.config, to_dict(config))
     task = fingerprint(config.env, task_spaces(config.env))
     LabelStore.create(run.labels, task).close()
-    run.checkpoint("last").mkdir(parents=True)
-    record = {"version": 1, "n_labels": 0, "means": [0], "deviations": [1], "task": task}
-    write_json(run.checkpoint("last") / "reward.json", record | {"pause_at_env_step": 0})
-    for name in ("reward.safetensors", "reward_resume.safetensors"):
-        (run.checkpoint("last") / name).write_bytes(b"")
+    weights = safetensors.numpy.save({"weight": np.zeros(1, np.float32)})
+    snapshot = RewardSnapshot(1, weights, np.zeros(1), np.ones(1), 0, 0)
+    save_reward(run.checkpoint("last"), snapshot, task, b"")
     return run
 
 

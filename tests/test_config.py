@@ -183,7 +183,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(name, value):
 # Each of these passes and then fails, hangs or means something else in the middle of a run.
 CANNOT_WORK_EITHER = [
     ("label.pool_size", 1),  # no pair can be made of one clip
-    ("env.time_limit", 0),  # an assertion of Gymnasium's
+    ("env.time_limit", -1),  # an assertion of Gymnasium's
     ("predictor.normalise_over_clips", 0),  # all clips, not none
     ("predictor.deviation_floor", 0.0),  # 0 / 0 where the reward is constant
     ("predictor.dropout", 0.999),  # rounded to 256 of 256: a division by zero

@@ -160,7 +160,7 @@ def test_box_actions_have_their_size():
 def test_the_fingerprint_is_what_labels_must_agree_in():
     config = registered("Exact", pictures((84, 84)))
     assert fingerprint(config, task_spaces(config)) == {
-        "environment": config.id, "observation_shape": [4, 84, 84], "n_actions": 2,
+        "environment": config.id, "arguments": [], "observation_shape": [4, 84, 84], "n_actions": 2,
         "action_size": 0, "clip_length": 25,
     }  # fmt: skip
 
@@ -232,7 +232,21 @@ def test_an_environment_without_a_time_limit_gets_one():
 
 
 def test_an_environments_own_time_limit_stays():
-    assert length_of_an_episode(EnvConfig(id="Pendulum-v1", time_limit=7)) == 200
+    assert length_of_an_episode(EnvConfig(id="Pendulum-v1")) == 200
+
+
+def test_a_time_limit_that_is_given_counts():
+    assert length_of_an_episode(EnvConfig(id="Pendulum-v1", time_limit=7)) == 7
+
+
+def test_arguments_reach_the_environment_and_a_wrong_one_is_refused():
+    id = "prefrl/MovingDotPosition-v0"
+    arguments = ("frame_skip=10", "max_frames=200")
+    assert length_of_an_episode(EnvConfig(id=id, arguments=arguments)) == 20
+    with pytest.raises(ConfigError, match="frame_skp"):
+        make_env(EnvConfig(id=id, arguments=("frame_skp=10",)))
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        make_env(EnvConfig(id=id, arguments=("frame_skip",)))
 
 
 def test_an_environment_that_cannot_render_can_be_trained_on():

@@ -250,7 +250,9 @@ def test_episodes_hold_true_returns_and_lengths_whether_their_ends_show_or_not(t
     watched = Watched(terminations=terminations, n_envs=1).play(100)
     expected, rewards = [], []
     for t in range(100):
-        rewards.append(watched.true_rewards[t][0])
+        # What the oracle sees has the penalty, what a person reads has not.
+        penalised = terminations == "penalty" and watched.hidden[t][0]
+        rewards.append(watched.true_rewards[t][0] + (10.0 if penalised else 0.0))
         if watched.dones[t][0] or watched.hidden[t][0]:
             expected.append(Episode(pytest.approx(np.sum(rewards), abs=1e-5), len(rewards)))
             rewards = []

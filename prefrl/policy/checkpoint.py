@@ -34,7 +34,7 @@ def save_policy(folder: Path, model: OnPolicyAlgorithm, env_steps: int) -> None:
         assert isinstance(venv.obs_rms, RunningMeanStd)
         mean, variance = venv.obs_rms.mean, venv.obs_rms.var
         weights |= {"vec.mean": torch.tensor(mean), "vec.var": torch.tensor(variance)}
-        record["vec_count"] = float(venv.obs_rms.count)
+        weights["vec.count"] = torch.tensor(venv.obs_rms.count, dtype=torch.float64)
     write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
     write_bytes(folder / RESUME, safetensors.torch.save(_moments(model)))
     write_json(folder / RECORD, record)
@@ -57,7 +57,7 @@ def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
             assert isinstance(venv.obs_rms, RunningMeanStd)
             venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64)
             venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64)
-            venv.obs_rms.count = record["vec_count"]
+            venv.obs_rms.count = float(weights.pop("vec.count"))
         for name in [n for n in weights if n.startswith("features_extractor.")]:
             weights |= {f"{prefix}_{name}": weights[name] for prefix in ("pi", "vf")}
         model.policy.load_state_dict(weights)

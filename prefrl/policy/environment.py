@@ -1,6 +1,7 @@
 """One environment in the form that the policy sees, and the shapes it has. Imports no torch."""
 
 import importlib
+import json
 from typing import Any
 
 import ale_py
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from prefrl.config import ConfigError, EnvConfig, nearest
 from prefrl.recipes import RECIPES
 from prefrl.types import TaskSpaces
+
+DEFAULT_TIME_LIMIT = 1000  # decisions, in environments that have none of their own
+ATARI_FRAMES = 108_000  # half an hour of play; source: ALE's own default
 
 gym.register_envs(ale_py)
 
@@ -35,7 +39,8 @@ def make_env(config: EnvConfig, render_mode: str | None = None) -> gym.Env[Any, 
         check_registered(config)
         env = make_python_atari_env(
             config.id, image_size=config.image_size, frame_skip=config.atari_frame_skip,
-            noop_max=config.atari_noop_max, render_mode=render_mode,
+            noop_max=config.atari_noop_max, max_frames=atari_frames(config),
+            render_mode=render_mode,
         )  # fmt: skip
         return GreyImage(env, config.image_size)
     env = _make_registered(config, render_mode)
@@ -85,6 +90,7 @@ def fingerprint(config: EnvConfig, task: TaskSpaces) -> dict[str, Any]:
     """What labels and reward ensembles must agree in to be of use to each other."""
     return {
         "environment": config.id,
+        "arguments": list(config.arguments),
         "observation_shape": list(task.observation_shape),
         "n_actions": task.n_actions,
         "action_size": task.action_size,
@@ -173,12 +179,35 @@ def _make_registered(config: EnvConfig, render_mode: str | None) -> gym.Env[Any,
     try:
         return gym.make(
             spec,
-            max_episode_steps=spec.max_episode_steps or config.time_limit,
+            max_episode_steps=config.time_limit or spec.max_episode_steps or DEFAULT_TIME_LIMIT,
             disable_env_checker=True,  # it would warn again and again while training
             **({"render_mode": render_mode} if render_mode else {}),
+            **_arguments(config),
         )
     except gym.error.Error as error:
         raise ConfigError(f"{config.id}: {error}") from error
+    except (TypeError, ValueError) as error:
+        if not config.arguments:
+            raise
+        raise ConfigError(f"{config.id} with {' '.join(config.arguments)}: {error}") from error
+
+
+def _arguments(config: EnvConfig) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for pair in config.arguments:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"env.arguments: expected NAME=VALUE, got {pair!r}")
+        try:
+            arguments[name] = json.loads(text)
+        except ValueError:
+            arguments[name] = text
+    return arguments
+
+
+def atari_frames(config: EnvConfig) -> int:
+    """Emulator frames after which a game is cut off."""
+    return config.time_limit * config.atari_frame_skip or ATARI_FRAMES
 
 
 def _with_supported_actions(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:

@@ -30,6 +30,7 @@ from prefrl.run_directory import RunDirectory
 from prefrl.types import ClipPair, RewardPredictor, RewardSnapshot
 
 RECENT_EPISODES = 20  # the training return shown is the mean over so many
+SAVE_EVERY_S = 30  # what a killed run loses of its policy at most
 PredictorOf = Callable[[RewardSnapshot], RewardPredictor]
 
 
@@ -132,17 +133,19 @@ class PolicyLoop:
         told = False
         while (
             self.snapshot is not None
+            and self.recorder.last_pair is not None  # without a pair nobody can be told
             and self.recorder.env_steps >= self.snapshot.pause_at_env_step
             and not self.stopped()
         ):
-            pair = self.recorder.last_pair
-            if pair is not None and not told:
+            if not told:
+                pair = self.recorder.last_pair
                 told = self.link.offer(ClipPair(pair.first, pair.second, self.recorder.env_steps))
             self.take_latest_snapshot()
             time.sleep(0.001)
 
     def _first_snapshot_or_end(self) -> bool:
         self.take_latest_snapshot()
+        self.reporter.progress({"env_steps": self.recorder.env_steps})
         out_of_budget = self.recorder.env_steps >= self.config.total_timesteps
         return self.snapshot is not None or out_of_budget or self.stopped()
 
@@ -153,7 +156,7 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     return ClipRecorder(
         hide_ends(venv, config.env),
         clip_length=config.env.clip_length,
-        clip_fraction=config.policy.clip_fraction,
+        clip_fraction=0.0 if config.reward == "true" else config.policy.clip_fraction,
         pass_rewards=config.reward == "true",
         offer=link.offer,
         rng=np.random.default_rng((config.seed, 3)),
@@ -179,8 +182,9 @@ def act_at_random(
     space.seed(int(rng.integers(2**31)))
     venv.reset()
     patience = 200 * recorder.clip_length * recorder.num_envs
+    recorder.keep_refused = True  # a full queue must not cost random steps
     while not finished():
-        if 2 * recorder.pairs_sent >= clips:
+        if not recorder.offer_refused() or 2 * recorder.pairs_sent >= clips:
             time.sleep(0.001)
             continue
         venv.step(np.array([space.sample() for _ in range(recorder.num_envs)]))
@@ -190,6 +194,8 @@ def act_at_random(
                 f"no episode was as long as a clip ({recorder.clip_length} steps): "
                 "choose a smaller --env.clip-length, or --terminations hide"
             )
+    recorder.keep_refused = False
+    recorder.refused.clear()
     return recorder.env_steps - before
 
 
@@ -205,6 +211,7 @@ class _BetweenRollouts(BaseCallback):
         self._predicted = np.zeros(loop.recorder.num_envs)  # return so far of the open episodes
         self._predicted_returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._trained_since: float | None = None
+        self._saved_at = time.perf_counter()
         self._last_rate = (loop.recorder.env_steps, time.perf_counter())
 
     def _on_rollout_start(self) -> None:
@@ -236,6 +243,9 @@ class _BetweenRollouts(BaseCallback):
         values |= self._episodes()
         loop.metrics.write(values, recorder.env_steps)
         self._log_timing()
+        if time.perf_counter() - self._saved_at > SAVE_EVERY_S:
+            loop.save("last")
+            self._saved_at = time.perf_counter()
         self._trained_since = time.perf_counter()
 
     def _substitute(self) -> dict[str, float]:
@@ -269,12 +279,12 @@ class _BetweenRollouts(BaseCallback):
     def _episodes(self) -> dict[str, float]:
         episodes, self.recorder.episodes = self.recorder.episodes, []
         self._returns.extend(episode.true_return for episode in episodes)
-        seen = self.recorder.rollout[-1].observations
+        entered = self.model.rollout_buffer.observations  # type: ignore[attr-defined]
         values = {
             "policy/clips_dropped": self.recorder.clips_dropped,
             "policy/random_steps": self.loop.random_steps,
-            "policy/observation_min": float(seen.min()),
-            "policy/observation_max": float(seen.max()),
+            "policy/observation_min": float(entered.min()),
+            "policy/observation_max": float(entered.max()),
         }
         if not self._returns:
             return values

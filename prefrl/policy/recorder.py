@@ -62,6 +62,7 @@ class ClipRecorder(VecEnvWrapper):
         env_steps: Decisions so far, over all environments.
         pairs_sent: Pairs that the queue took.
         clips_dropped: Clips of pairs that it did not take.
+        keep_refused: Keep pairs that it did not take, for `offer_refused`, instead.
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class ClipRecorder(VecEnvWrapper):
         self.episodes: list[Episode] = []
         self.env_steps = self.pairs_sent = self.clips_dropped = 0
         self.last_pair: ClipPair | None = None
+        self.keep_refused = False
+        self.refused: deque[ClipPair] = deque()
 
     def reset(self) -> VecEnvObs:
         """Begin anew; open stretches are forgotten."""
@@ -125,12 +128,14 @@ class ClipRecorder(VecEnvWrapper):
         self.env_steps += self.num_envs
         self.rollout.append(step)
         with self.stopwatch("record"):
-            self._count_episodes(step)
+            # The penalty is for the oracle's eyes; the return that a person reads has none.
+            penalties = np.array([info.get("penalty", 0.0) for info in infos])
+            self._count_episodes(step.true_rewards + penalties)
             self._cut(step)
         return observations, rewards if self._pass_rewards else np.zeros_like(rewards), dones, infos
 
-    def _count_episodes(self, step: Step) -> None:
-        self._returns += step.true_rewards
+    def _count_episodes(self, true_rewards: NDArray[np.floating]) -> None:
+        self._returns += true_rewards
         self._lengths += 1
         for i in np.flatnonzero(self._started):
             self.episodes.append(Episode(float(self._returns[i]), int(self._lengths[i])))
@@ -154,8 +159,17 @@ class ClipRecorder(VecEnvWrapper):
         self._waiting = None
         if self._offer(self.last_pair):
             self.pairs_sent += 1
+        elif self.keep_refused:
+            self.refused.append(self.last_pair)
         else:
             self.clips_dropped += 2
+
+    def offer_refused(self) -> bool:
+        """Offer the pairs that were kept again; True when none is left."""
+        while self.refused and self._offer(self.refused[0]):
+            self.refused.popleft()
+            self.pairs_sent += 1
+        return not self.refused
 
     def _clip(self, i: int) -> Clip:
         """The last T steps of environment i. Steps hold views; a clip is a copy."""

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from prefrl.config import Config, EnvConfig
 from prefrl.policy.atari import AtariVecEnv
-from prefrl.policy.environment import check_registered, is_atari, make_env
+from prefrl.policy.environment import atari_frames, check_registered, is_atari, make_env
 
 ATARI_THREADS = 2
 
@@ -36,7 +36,7 @@ def make_vec_env(
         venv: VecEnv = AtariVecEnv(
             config.id, n_envs, seed=seed, image_size=config.image_size,
             frame_skip=config.atari_frame_skip, noop_max=config.atari_noop_max,
-            num_threads=ATARI_THREADS,
+            max_frames=atari_frames(config), num_threads=ATARI_THREADS,
         )  # fmt: skip
     else:
         venv = DummyVecEnv([functools.partial(make_env, config, render_mode)] * n_envs)
@@ -73,6 +73,7 @@ class HiddenEnds(VecEnvWrapper):
             if not infos[i].get("TimeLimit.truncated", False):
                 dones[i] = False
                 infos[i]["hidden_end"] = True
+                infos[i]["penalty"] = self._penalty
                 rewards[i] -= self._penalty
         return observations, rewards, dones, infos
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from prefrl.run_directory import RunError, write_bytes, write_json
 from prefrl.types import RewardSnapshot
@@ -18,13 +19,15 @@ def save_reward(
 ) -> None:
     """Write a snapshot, what task it is for, and apart from them what further training needs."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / WEIGHTS, snapshot.weights)
+    tensors = safetensors.numpy.load(snapshot.weights)
+    tensors["means"] = snapshot.means
+    tensors["deviations"] = snapshot.deviations
+    # One file, so that weights and their normalisation are never of two rounds.
+    write_bytes(folder / WEIGHTS, safetensors.numpy.save(tensors))
     write_bytes(folder / RESUME, trainer_state)
     record = {
         "version": snapshot.version,
         "n_labels": snapshot.n_labels,
-        "means": snapshot.means.tolist(),
-        "deviations": snapshot.deviations.tolist(),
         "pause_at_env_step": snapshot.pause_at_env_step,
         "task": task,
     }
@@ -54,14 +57,16 @@ def load_reward(folder: Path) -> SavedReward:
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        tensors = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
+        means, deviations = tensors.pop("means"), tensors.pop("deviations")
         snapshot = RewardSnapshot(
             version=record["version"],
-            weights=(folder / WEIGHTS).read_bytes(),
-            means=np.array(record["means"], np.float64),
-            deviations=np.array(record["deviations"], np.float64),
+            weights=safetensors.numpy.save(tensors),
+            means=means,
+            deviations=deviations,
             n_labels=record["n_labels"],
             pause_at_env_step=record["pause_at_env_step"],
         )
         return SavedReward(snapshot, record["task"], (folder / RESUME).read_bytes())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RunError(f"no reward ensemble in {folder}: {error}") from error

@@ -1,7 +1,10 @@
 """The model of a labeler who compares two clips, and its loss."""
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 
 def preference_probability(clip_sums: Tensor, error_rate: float) -> Tensor:
@@ -31,7 +34,11 @@ def preference_loss(clip_sums: Tensor, mu: Tensor, error_rate: float) -> Tensor:
     Returns:
         `[M, P]`.
     """
-    p = preference_probability(clip_sums, error_rate)
-    # Without an error rate a sure and wrong prediction would cost infinitely much.
-    p = p.clamp(1e-7, 1 - 1e-7)
-    return -(mu * p.log() + (1 - mu) * (1 - p).log())
+    difference = clip_sums[:, 0] - clip_sums[:, 1]
+    by_chance = torch.tensor(error_rate / 2, dtype=difference.dtype, device=difference.device).log()
+    # log p and log (1 - p) of `preference_probability`, which neither overflow nor lose gradient.
+    log_left, log_right = (
+        torch.logaddexp(logsigmoid(sign * difference) + math.log(1 - error_rate), by_chance)
+        for sign in (1, -1)
+    )
+    return -(mu * log_left + (1 - mu) * log_right)

@@ -46,9 +46,7 @@ class Trainer:
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.ensemble, self.config, self._stopped = ensemble, config, stopped
-        self.optimiser = torch.optim.Adam(
-            ensemble.network.parameters(), lr=config.learning_rate, betas=(config.beta1, 0.999)
-        )
+        self.optimiser = _optimiser(ensemble, config)
         self.l2 = torch.full((config.members,), config.l2_initial, device=ensemble.device)
         self.rounds = 0
         self._statistics = RunningStatistics(ensemble.spec.observation_size)
@@ -185,7 +183,7 @@ class Trainer:
         tensors = {"l2": self.l2, "rounds": torch.tensor(self.rounds)}
         tensors |= {f"inputs.{k}": torch.as_tensor(v) for k, v in self._statistics.state().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
         return safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
 
     def load_state(self, state: bytes) -> None:
@@ -199,6 +197,13 @@ class Trainer:
             _, index, name = key.split(".")
             moments.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+
+
+def _optimiser(ensemble: RewardEnsemble, config: RewardConfig) -> torch.optim.Optimizer:
+    weights = ensemble.network.parameters()
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=config.learning_rate, momentum=config.beta1)
+    return torch.optim.Adam(weights, lr=config.learning_rate, betas=(config.beta1, 0.999))
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -63,6 +63,8 @@ def evaluate(
     rng = np.random.default_rng(seed)
 
     def sampled(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        if model.use_sde:
+            model.policy.reset_noise(len(observations))
         normalised = venv.normalize_obs(observations)  # type: ignore[attr-defined]
         return model.predict(normalised, deterministic=False)[0]
 

@@ -9,7 +9,7 @@ from prefrl.link import Reporter
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory
 from prefrl.runs.evaluation import evaluate, evaluation_seed
-from prefrl.runs.video import NoPictures, episode_frames, frames_per_second, write_mp4
+from prefrl.runs.video import episode_frames, frames_per_second, write_mp4
 
 
 def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
@@ -23,10 +23,13 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
         return loop.model.predict(loop.venv.normalize_obs(observations))[0]
 
-    seed = evaluation_seed(config)
     try:
-        fps = frames_per_second(config.env)
-        write_mp4(run.videos / "evaluation.mp4", episode_frames(config, act, seed), fps)
-    except NoPictures as error:
+        write_mp4(
+            run.videos / "evaluation.mp4",
+            episode_frames(config, act, evaluation_seed(config)),
+            frames_per_second(config.env),
+        )
+    # Renderers fail in ways of their own, and none of them is worth a finished run.
+    except Exception as error:
         reporter.warn(f"no video: {error}")
     return figures

@@ -57,8 +57,8 @@ def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> in
         How many frames were written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with av.open(str(path), "w") as container:
+    count, partial = 0, path.with_suffix(".partial.mp4")
+    with av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=round(fps))
         stream.pix_fmt = "yuv420p"  # the only one all browsers play
         for frame in frames:
@@ -70,6 +70,7 @@ def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> in
             count += 1
         for packet in stream.encode():
             container.mux(packet)
+    partial.replace(path)
     return count
 
 

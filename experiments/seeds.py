@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,10 @@ COLUMNS = (
 
 
 def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) -> list[Any]:
-    """One run a seed, one after the other; returns their results and writes `results/NAME.csv`."""
+    """One run a seed, one after the other; their results, which are written to `results/NAME.csv`.
+
+    The learning curve of the first seed is kept as `results/NAME.png`.
+    """
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
@@ -33,6 +37,9 @@ def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) 
                 raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
             results.append(json.loads(result_file.read_text(encoding="utf-8")))
             print(_row(results[-1]), flush=True)
+            if seed == seeds[0]:
+                RESULTS.mkdir(exist_ok=True)
+                shutil.copy(run / "plots" / "learning_curve.png", RESULTS / f"{name}.png")
     write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
     return results
 

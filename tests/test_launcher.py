@@ -197,6 +197,19 @@ def test_a_signal_ends_a_run_within_ten_seconds_with_all_saved(train, send, numb
     assert training.err == ""
 
 
+def test_a_signal_ends_an_inline_run_with_all_saved(train):
+    training = train(*LONG, "--inline", "--predictor.round-epochs", "300")  # mostly in a round
+    wait_for((training.path / "checkpoints" / "last" / "reward.json").exists, 60, training)
+    os.kill(training.process.pid, signal.SIGINT)
+    assert training.end(within_s=10) == 130
+    check_nothing_left(training)
+    assert training.result["status"] == "stopped"
+    assert training.result["env_steps"] > 0
+    check_kept(training)
+    check_readable(training, "policy")
+    assert training.err == ""
+
+
 def test_a_signal_while_processes_start_ends_a_run_within_ten_seconds(train):
     training = train(*LONG)
     wait_for(lambda: len(training.members()) > 3, 20, training)  # resource tracker included

@@ -58,7 +58,8 @@ class Walk(gymnasium.Env):
         return numpy.array([self.x], numpy.float32), abs(before) - abs(self.x), False, False, {}
 
 class Picture(gymnasium.Env):
-    # A grey level to be brought to white, seen as a small picture in colour.
+    # A grey level to be brought to white, seen as a small picture in colour. Its renderer fails.
+    metadata = {"render_modes": ["rgb_array"]}
     observation_space = Box(0, 255, (40, 40, 3), numpy.uint8)
     action_space = Discrete(2)
 
@@ -69,6 +70,9 @@ class Picture(gymnasium.Env):
         super().reset(seed=seed)
         self.level = int(self.np_random.integers(200))
         return numpy.full((40, 40, 3), self.level, numpy.uint8), {}
+
+    def render(self):
+        raise OSError("no such display")
 
     def step(self, action):
         before, self.level = self.level, min(255, max(0, self.level + (4 if action else -4)))
@@ -168,6 +172,11 @@ def others(start_run: StartRun) -> dict[str, "Future[Run]"]:
             "image", "train own/Picture-v0 --total-timesteps 1400 --labels 12 --policy.n-envs 2",
             *own, "--label.initial-fraction", "1", "--policy.n-steps", "64", *few,
             "--predictor.pretrain-epochs", "1", "--policy.clip-fraction", "1",
+        ),
+        "pong": start_run(
+            "pong", "train pong --total-timesteps 3000 --labels 12 --evaluation-episodes 1",
+            "--policy.n-envs", "4", "--policy.n-steps", "64", "--predictor.pretrain-epochs", "2",
+            "--policy.clip-fraction", "1",
         ),
         "sparse": start_run("sparse", "train MountainCarContinuous-v0", *SHORT, *few),
     }  # fmt: skip
@@ -363,6 +372,26 @@ def test_a_task_seen_as_images_comes_to_a_result(others):
     with run.store as store:
         (clip,) = store.newest_clips(1)
     assert clip.observations.shape[1:] == (84, 84)
+
+
+def test_a_renderer_that_fails_costs_the_video_and_not_the_run(others):
+    run = others["image"].result()
+    assert run.result["status"] == "finished"
+    assert "warning: no video: no such display" in run.out
+    assert list(run.path.glob("videos/*.mp4")) == []
+
+
+def test_pong_goes_through_the_whole_chain(others):
+    run = others["pong"].result()
+    assert run.result["true_return"]["min"] >= -21
+    assert (run.result["labels"], run.result["labels_unused"]) == (12, 0)
+    with run.store as store:
+        (clip,) = store.newest_clips(1)
+    assert clip.observations.shape == (28, 84, 84)
+    stored = (run.path / "labels.sqlite3").stat().st_size / 24  # at most two clips a label
+    assert stored < 40_000
+    with av.open(str(run.path / "videos" / "evaluation.mp4")) as video:
+        assert video.streams.video[0].width == 320
 
 
 def test_a_task_whose_goal_is_never_reached_comes_to_a_result(others):

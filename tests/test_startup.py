@@ -11,17 +11,14 @@ PREFRL = Path(sys.executable).with_name("prefrl")
 
 # Imported by --env-import in every process of the run, before an environment is made.
 MARK_FIRST_STEP = """
-import os, pathlib, time
-import psutil
+import pathlib, time
 from prefrl_envs import MovingDot
 
 original = MovingDot.step
 
 def step(self, action):
     MovingDot.step = original
-    launcher = psutil.Process(os.getppid()).cpu_times()
-    worked = time.process_time() + launcher.user + launcher.system
-    pathlib.Path("stepped.part").write_text(f"{time.time()} {worked}")
+    pathlib.Path("stepped.part").write_text(str(time.time()))
     pathlib.Path("stepped.part").rename("stepped")
     return original(self, action)
 
@@ -59,8 +56,8 @@ def test_help_imports_no_torch_and_no_database(run_python):
     assert run_python(code).stderr == "set()\n"
 
 
-def seconds_to_first_step(folder: Path) -> tuple[float, float]:
-    """By the clock, and processor time of launcher and policy: they work one after the other."""
+def seconds_to_first_step(folder: Path) -> float:
+    """From the command to the first step, by the clock."""
     (folder / "mark_first_step.py").write_text(MARK_FIRST_STEP)
     marker, began = folder / "stepped", time.time()
     training = subprocess.Popen(
@@ -77,15 +74,15 @@ def seconds_to_first_step(folder: Path) -> tuple[float, float]:
     finally:
         training.terminate()
         training.wait(timeout=20)
-    at, worked = map(float, marker.read_text().split())
+    at = float(marker.read_text())
     marker.unlink()
-    return at - began, worked
+    return at - began
 
 
 def test_the_first_environment_step_is_taken_within_five_seconds(tmp_path):
     took = []
-    for _ in range(2):  # the first may find nothing of torch in the page cache
+    for _ in range(3):  # the first may find nothing of torch in the page cache
         took.append(seconds_to_first_step(tmp_path))
-        if min(took[-1]) < 5:  # where others use the processors too, the clock says little
+        if took[-1] < 5:
             return
-    raise AssertionError(f"clock and processor seconds to the first step: {took}")
+    raise AssertionError(f"seconds to the first step: {took}")

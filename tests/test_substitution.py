@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from prefrl.config import Config, EnvConfig, PolicyConfig
 from prefrl.metrics import Metrics
-from prefrl.policy.loop import PolicyLoop
+from prefrl.policy.loop import PolicyLoop, act_at_random, make_recorder
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import Step
 from prefrl.policy.substitution import predict_rollout
@@ -123,6 +123,24 @@ class FakeLink:
     def latest_snapshot(self) -> RewardSnapshot | None:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
+
+
+class NarrowLink:
+    """A reward side that takes a pair only now and then."""
+
+    def __init__(self) -> None:
+        self.pairs: list[ClipPair] = []
+        self._offers = 0
+
+    def offer(self, pair: ClipPair) -> bool:
+        self._offers += 1
+        if self._offers % 5:
+            return False
+        self.pairs.append(pair)
+        return True
+
+    def latest_snapshot(self) -> RewardSnapshot | None:
+        return None
 
 
 class Silent:
@@ -288,3 +306,27 @@ def test_predictions_lie_by_member_step_and_environment(box):
             parts = (step.observations, step.actions, step.next_observations)
             expected = StubPredictor().predict(*(part[i : i + 1] for part in parts))
             np.testing.assert_allclose(predicted[:, t, i], expected[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("link", [FakeLink(), NarrowLink()], ids=["wide", "narrow"])
+def test_a_full_queue_costs_no_random_steps(link):
+    env = EnvConfig(clip_length=6)
+    recorder = make_recorder(Config(env=env, policy=PolicyConfig(n_envs=4)), link)
+    steps = act_at_random(
+        recorder, recorder, 12, lambda: len(link.pairs) >= 6, np.random.default_rng(0)
+    )
+    assert (steps, len(link.pairs), recorder.clips_dropped) == (72, 6, 0)
+
+
+def test_a_policy_that_has_cut_no_clip_yet_waits_for_nobody(tmp_path):
+    config = make_config("ppo")
+    overdue = FakeLink()
+    overdue._snapshot = dataclasses.replace(overdue._snapshot, pause_at_env_step=0)
+    with Metrics(RunDirectory.create(tmp_path / "run"), "policy") as metrics:
+        loop = PolicyLoop(
+            config, RunDirectory(tmp_path / "run"), overdue, lambda snapshot: StubPredictor(), 0,
+            torch.device("cpu"), torch.float32, metrics, Silent(), lambda: False,
+        )  # fmt: skip
+        loop.take_latest_snapshot()
+        loop.wait_for_overdue_labels()
+    assert loop.recorder.last_pair is None

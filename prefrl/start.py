@@ -19,7 +19,7 @@ from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError, load_config
 from prefrl.display import Display
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
-from prefrl.policy.environment import fingerprint, task_spaces
+from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
 
@@ -171,7 +171,8 @@ def _make_run(config: Config, request: RunRequest) -> RunDirectory:
     path = request.run_dir or Path("runs") / (request.name or made)
     run = RunDirectory.create(path)
     write_json(run.config, to_dict(config))
-    write_json(run.provenance, provenance(config.seed, request.note))
+    form = {"environment": exact_form(config.env)}
+    write_json(run.provenance, provenance(config.seed, request.note) | form)
     return run
 
 

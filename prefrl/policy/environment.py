@@ -86,6 +86,32 @@ def decision_seconds(config: EnvConfig) -> float | None:
     return float(seconds) if seconds else None
 
 
+def exact_form(config: EnvConfig) -> dict[str, Any]:
+    """What was really made: small differences in an environment change everything."""
+    spec = check_registered(config)
+    if is_atari(config.id):
+        return {
+            "id": config.id,
+            "frame_skip": config.atari_frame_skip,
+            "noop_max": config.atari_noop_max,
+            "max_frames": atari_frames(config),
+            "repeat_action_probability": 0.0,
+            "full_action_space": False,
+            "lives_end_episodes": False,
+            "rewards_clipped": False,
+        }
+    env = _make_registered(config, None)
+    made = env.spec
+    env.close()
+    assert made is not None
+    return {
+        "id": config.id,
+        "entry_point": str(spec.entry_point),
+        "arguments": {name: repr(value) for name, value in made.kwargs.items()},
+        "max_episode_steps": made.max_episode_steps,
+    }
+
+
 def fingerprint(config: EnvConfig, task: TaskSpaces) -> dict[str, Any]:
     """What labels and reward ensembles must agree in to be of use to each other."""
     return {

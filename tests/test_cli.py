@@ -245,7 +245,8 @@ def test_a_reward_that_sees_or_does_something_else_is_refused(folder, refused):
     said = refused("train", "pendulum", "--reward-from", "other")
     assert "predictor.inputs is ('next_observation',) there" in said
     stored_run(folder / "same", Config(env=env))
-    said = refused("train", "cartpole", "--reward-from", "same")
+    inputs = ("--predictor.inputs", "observation", "action")
+    said = refused("train", "cartpole", *inputs, "--reward-from", "same")
     assert "environment is 'Pendulum-v1' there" in said
 
 

@@ -62,7 +62,7 @@ RECIPES: Mapping[str, Recipe] = {
             total_timesteps=200_000,
         ),
         "bring the dot to the centre, from its position",
-        "learned from 200 labels",
+        "score 0.9 from 200 labels by 8 of 10 seeds",
     ),
     "moving-dot": Recipe(
         replace(

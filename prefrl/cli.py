@@ -13,17 +13,9 @@ import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
-from prefrl.config import (
-    Config,
-    ConfigError,
-    EnvConfig,
-    check,
-    from_dict,
-    load_config,
-    load_file,
-    nearest,
-    to_dict,
-)
+from prefrl.config import Config, ConfigError, EnvConfig
+from prefrl.config_file import from_dict, load_config, load_file, nearest, to_dict
+from prefrl.limits import check
 
 if TYPE_CHECKING:
     from prefrl.start import RunRequest

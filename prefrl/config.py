@@ -5,21 +5,16 @@ is recorded whole in `config.json`. Sources: "paper" is Christiano et al. 2017 (
 "reproduction" is mrahtz/learning-from-human-preferences (2018).
 """
 
-import dataclasses
-import difflib
-import json
-import math
-import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
 Terminations = Literal["hide", "penalty", "keep"]
 Input = Literal["observation", "action", "next_observation"]
+
+# Fewer first labels leave some member with nothing to train on or nothing held out.
+LEAST_INITIAL_LABELS = 10
 
 
 class ConfigError(ValueError):
@@ -83,10 +78,10 @@ class PolicyConfig:
     clip_range: float = 0.2
     """PPO's clip range."""
     ent_coef: float = 0.01
-    """Weight of the entropy bonus at the start. A policy that keeps exploring makes clips from
-    which there is something to learn."""
+    """Weight of the entropy bonus while labels are asked for. A policy that keeps exploring makes
+    clips from which there is something to learn."""
     ent_coef_end: float = 0.01
-    """At the end of training; linear in between."""
+    """At the end of training; linear from the last label on (`--label.schedule-end`)."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
@@ -97,6 +92,8 @@ class PolicyConfig:
     """Steps between new exploration noise with `use_sde`."""
     net_arch: tuple[int, ...] = (64, 64)
     """Hidden layers of policy and value networks on vectors."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Between them (SB3's own: tanh)."""
     clip_fraction: float = 1.0
     """Fraction of the stretches of `clip_length` steps that are recorded as clips."""
 
@@ -217,173 +214,3 @@ class Config:
     def initial_clips(self) -> int:
         """Clips of the random policy from which the first queries are made."""
         return min(2 * self.initial_labels, self.label.pool_size)
-
-
-AnyConfig = TypeVar("AnyConfig")
-
-# Fewer first labels leave some member with nothing to train on or nothing held out.
-LEAST_INITIAL_LABELS = 10
-SMALL = 1e-9  # stands for "above 0"
-# The least and the most that a setting can be, where not every number works.
-LIMITS: tuple[tuple[str, float, float], ...] = (
-    ("total_timesteps", 1, math.inf),
-    ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
-    ("evaluation_episodes", 1, math.inf),
-    ("env.clip_length", 1, math.inf),
-    ("env.time_limit", 0, math.inf),
-    ("env.frame_stack", 1, math.inf),
-    ("env.image_size", 43, math.inf),  # smaller frames do not pass the four convolutions
-    ("policy.n_envs", 1, math.inf),
-    ("policy.n_steps", 1, math.inf),
-    ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
-    ("policy.n_epochs", 1, math.inf),
-    ("policy.clip_fraction", SMALL, 1),
-    ("policy.learning_rate", 0, math.inf),
-    ("policy.learning_rate_end", 0, math.inf),
-    ("policy.gamma", 0, 1),
-    ("policy.gae_lambda", 0, 1),
-    ("policy.clip_range", SMALL, math.inf),
-    ("policy.max_grad_norm", SMALL, math.inf),
-    ("policy.sde_sample_freq", 1, math.inf),
-    ("env.atari_frame_skip", 1, math.inf),
-    ("env.atari_noop_max", 0, math.inf),
-    ("predictor.learning_rate", SMALL, math.inf),
-    ("predictor.beta1", 0, 0.9999),
-    ("predictor.target_deviation", SMALL, math.inf),
-    ("predictor.l2_initial", 0, math.inf),
-    ("predictor.l2_minimum", 0, math.inf),
-    ("predictor.l2_maximum", 0, math.inf),
-    ("predictor.l2_factor", 1, math.inf),
-    ("predictor.l2_low_ratio", 0, math.inf),
-    ("predictor.l2_high_ratio", 0, math.inf),
-    ("predictor.members", 1, math.inf),
-    ("predictor.batch_size", 1, math.inf),
-    ("predictor.ring", 1, math.inf),
-    ("predictor.pretrain_epochs", 1, math.inf),
-    ("predictor.round_epochs", 1, math.inf),
-    ("predictor.normalise_over_clips", 1, math.inf),
-    ("predictor.deviation_floor", SMALL, math.inf),
-    ("predictor.dropout", 0, 0.9),
-    ("predictor.error_rate", 0, 0.99),
-    ("label.budget", 0, math.inf),
-    ("label.mistake_probability", 0, 1),
-    ("label.initial_fraction", SMALL, 1),
-    ("label.schedule_end", SMALL, 1),
-    ("label.half_rate_fraction", SMALL, 1e6),
-    ("label.round_labels", 1, math.inf),
-    ("label.candidates", 1, math.inf),
-    ("label.pool_size", 2, math.inf),
-    ("label.queue_size", 1, 2**15),  # the most that a semaphore of some systems can count
-)
-
-
-def from_dict(default: AnyConfig, values: dict[str, Any], path: str = "") -> AnyConfig:
-    """`default` with the given values in place of its own.
-
-    Args:
-        default: An instance of one of the dataclasses above.
-        values: Nested, as in `config.json`; keys that are absent keep their default.
-        path: Where in the file we are, for messages.
-
-    Raises:
-        ConfigError: An unknown key (the nearest known one is named) or a value of a wrong type.
-    """
-    hints = typing.get_type_hints(type(default))
-    changes: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise ConfigError(f"unknown setting {path + key!r}{nearest(key, hints)}")
-        current = getattr(default, key)
-        if dataclasses.is_dataclass(current):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{path + key}: expected a table of settings, got {value!r}")
-            changes[key] = from_dict(current, value, f"{path}{key}.")
-        else:
-            changes[key] = _checked(value, hints[key], path + key)
-    return dataclasses.replace(default, **changes)  # type: ignore[type-var]
-
-
-def load_file(path: Path) -> dict[str, Any]:
-    """The settings in a TOML or JSON file.
-
-    Raises:
-        ConfigError: The file is absent, or is not what its name says.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"--config {path}: {error}") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"--config {path}: expected a table of settings")
-    return settings
-
-
-def load_config(path: Path) -> Config:
-    """A run's `config.json`.
-
-    Raises:
-        ConfigError: It is absent, or was written by another version with other settings.
-    """
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(settings, dict):
-            raise ConfigError("expected a table of settings")
-        return from_dict(Config(), settings)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """The configuration as `config.json` holds it."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing when no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def check(config: Config) -> None:
-    """Refuse values that no run could work with.
-
-    Raises:
-        ConfigError: The first setting that cannot work, and what to do.
-    """
-    for name, least, most in LIMITS:
-        part, _, setting = name.rpartition(".")
-        value = getattr(getattr(config, part) if part else config, setting)
-        if not least <= value <= most:
-            wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-            raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
-    if not config.predictor.inputs:
-        raise ConfigError("predictor.inputs: the predictor must see something of a step")
-    if min((*config.predictor.hidden, *config.policy.net_arch), default=1) < 1:
-        raise ConfigError("predictor.hidden, policy.net_arch: a layer has at least one unit")
-    if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
-        raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")
-
-
-def _checked(value: Any, hint: Any, name: str) -> Any:
-    """The value, as the type that the setting has."""
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        return _checked(value, options[0], name)
-    if origin is Literal:
-        if value not in options:
-            raise ConfigError(f"{name}: expected one of {', '.join(options)}, got {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{name}: expected a list, got {value!r}")
-        return tuple(_checked(item, options[0], name) for item in value)
-    if origin is types.UnionType:
-        return None if value is None else _checked(value, options[0], name)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
-    return value

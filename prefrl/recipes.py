@@ -52,14 +52,17 @@ RECIPES: Mapping[str, Recipe] = {
             env=EnvConfig(id="prefrl/MovingDotPosition-v0"),
             policy=PolicyConfig(
                 # The reward comes with the step that earns it: a long horizon only adds noise.
-                # Much exploration at first makes clips from which there is something to learn.
+                # Much exploration while labels come, or the dot hovers beside the centre and its
+                # clips do not tell where that is.
                 n_epochs=8, learning_rate=1e-3, learning_rate_end=1e-4, gamma=0.8,
-                ent_coef=0.3, ent_coef_end=0.003,
+                ent_coef=1.0, ent_coef_end=0.003,
             ),
             # The movement to a place is part of the observation there.
-            predictor=RewardConfig(inputs=("next_observation",)),
-            label=LabelConfig(initial_fraction=0.4, schedule_end=0.7),
-            total_timesteps=200_000,
+            predictor=RewardConfig(inputs=("next_observation",), learning_rate=1e-3),
+            label=LabelConfig(
+                initial_fraction=0.4, schedule_end=0.65, round_labels=5, candidates=50,
+            ),
+            total_timesteps=300_000,
         ),
         "bring the dot to the centre, from its position",
         "score 0.9 from 200 labels by 8 of 10 seeds",
@@ -81,7 +84,8 @@ RECIPES: Mapping[str, Recipe] = {
             policy=PolicyConfig(
                 # Many passes over few steps: 50,000 are not much for PPO.
                 n_envs=4, n_steps=128, batch_size=128, n_epochs=20, learning_rate=1e-3,
-                learning_rate_end=1e-4, gamma=0.95, ent_coef=0.0, ent_coef_end=0.0,
+                learning_rate_end=1e-4, gamma=0.97, gae_lambda=0.9, activation="relu",
+                ent_coef=0.0, ent_coef_end=0.0,
             ),
             # Returns of about 1, or the value's gradient takes all that the clipping lets through.
             predictor=RewardConfig(target_deviation=0.1),
@@ -151,7 +155,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
         "env.image_size", "env.frame_stack", "predictor.dropout", "predictor.dropout_masks",
         "predictor.batch_norm",
     )  # fmt: skip
-    vectors = ("predictor.hidden", "policy.net_arch")
+    vectors = ("predictor.hidden", "policy.net_arch", "policy.activation")
     ppo = ("policy.batch_size", "policy.n_epochs", "policy.clip_range")
     without_effect: list[tuple[bool, tuple[str, ...], str]] = [
         (not config.env.id.startswith("ALE/"), atari, "is for Atari games"),

@@ -15,7 +15,8 @@ from rich.console import Console
 from prefrl import processes
 from prefrl.assignment import Assignment
 from prefrl.compute import fast_format
-from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError, load_config, to_dict
+from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError
+from prefrl.config_file import load_config, to_dict
 from prefrl.display import Display
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback

@@ -12,7 +12,8 @@ import safetensors.numpy
 import torch
 
 from prefrl.cli import main
-from prefrl.config import Config, EnvConfig, RewardConfig, to_dict
+from prefrl.config import Config, EnvConfig, RewardConfig
+from prefrl.config_file import to_dict
 from prefrl.labels.store import LabelStore
 from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.recipes import RECIPES

@@ -17,6 +17,8 @@ LAYERS = [
         "__version__",
         "types",
         "config",
+        "config_file",
+        "limits",
         "run_directory",
         "metrics",
         "link",

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from prefrl.config import Config, ConfigError, EnvConfig, check
+from prefrl.config import Config, ConfigError, EnvConfig
+from prefrl.limits import check
 from prefrl.policy.environment import task_spaces
 from prefrl.recipes import RECIPES, for_a2c, for_unknown, refuse_unusable
 from prefrl.types import TaskSpaces

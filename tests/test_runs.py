@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from prefrl.config import load_config
+from prefrl.config_file import load_config
 from prefrl.labels.store import LabelStore
 from prefrl.metrics import read_metrics
 

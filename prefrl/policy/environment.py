@@ -12,7 +12,8 @@ import prefrl_envs  # noqa: F401  registers our environments
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from prefrl.config import ConfigError, EnvConfig, nearest
+from prefrl.config import ConfigError, EnvConfig
+from prefrl.config_file import nearest
 from prefrl.recipes import RECIPES
 from prefrl.types import TaskSpaces
 
@@ -244,9 +245,14 @@ def _with_supported_actions(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, A
         raise ConfigError(
             f"{name}: actions are {type(space).__name__}; only Box and Discrete are supported"
         )
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ConfigError(
+            f"{name}: Box actions are {space.dtype}; only floating point is supported"
+        )
     if not space.is_bounded():
         raise ConfigError(f"{name}: Box actions need finite bounds")
-    return env
+    # SB3's Gaussian policy begins with a deviation of 1: the bounds of an action should be like it.
+    return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
 
 
 def _is_image(space: spaces.Box) -> bool:

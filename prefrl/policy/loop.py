@@ -152,7 +152,9 @@ class PolicyLoop:
 
 def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     """The training environments, up to the recorder."""
-    venv = make_vec_env(config.env, config.policy.n_envs, seed=config.seed)
+    # Not the run's seed itself: environment i of seed s would be environment i - 1 of seed s + 1.
+    seed = int(np.random.default_rng((config.seed, 5)).integers(2**30))
+    venv = make_vec_env(config.env, config.policy.n_envs, seed)
     return ClipRecorder(
         hide_ends(venv, config.env),
         clip_length=config.env.clip_length,
@@ -226,9 +228,15 @@ class _BetweenRollouts(BaseCallback):
         self._rollout_since = time.perf_counter()
 
     def _decay_entropy(self) -> None:
-        """SB3 has a schedule for the learning rate but none for the entropy bonus."""
-        policy, done = self.loop.config.policy, self.model.num_timesteps / self._to_learn
-        self.model.ent_coef = policy.ent_coef + (policy.ent_coef_end - policy.ent_coef) * done  # type: ignore[attr-defined]
+        """Explore while labels are asked for, then less and less.
+
+        SB3 has a schedule for the learning rate but none for the entropy bonus.
+        """
+        config, done = self.loop.config, self.model.num_timesteps / self._to_learn
+        first, last = config.policy.ent_coef, config.policy.ent_coef_end
+        asking = config.label.schedule_end
+        fallen = max(0.0, done - asking) / (1 - asking) if asking < 1 else 0.0
+        self.model.ent_coef = first + (last - first) * fallen  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         return not self.loop.stopped()

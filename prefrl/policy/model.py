@@ -84,7 +84,10 @@ def _policy_settings(
     settings: PolicyConfig, is_image: bool, autocast: torch.dtype
 ) -> dict[str, Any]:
     if not is_image:
-        return {"net_arch": list(settings.net_arch)}
+        activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
+        return {
+            "net_arch": list(settings.net_arch), "activation_fn": activations[settings.activation],
+        }  # fmt: skip
     return {
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},

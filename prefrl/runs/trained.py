@@ -6,7 +6,8 @@ from typing import Any
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from prefrl.compute import prepare
-from prefrl.config import Config, load_config
+from prefrl.config import Config
+from prefrl.config_file import load_config
 from prefrl.policy.checkpoint import load_policy
 from prefrl.policy.environment import task_spaces
 from prefrl.policy.model import build_model

@@ -1,0 +1,78 @@
+"""Which values of settings can work at all. Refused before anything is started."""
+
+import math
+
+from prefrl.config import Config, ConfigError
+
+SMALL = 1e-9  # stands for "above 0"
+# The least and the most that a setting can be, where not every number works.
+LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("total_timesteps", 1, math.inf),
+    ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
+    ("evaluation_episodes", 1, math.inf),
+    ("env.clip_length", 1, math.inf),
+    ("env.time_limit", 0, math.inf),
+    ("env.frame_stack", 1, math.inf),
+    ("env.image_size", 43, math.inf),  # smaller frames do not pass the four convolutions
+    ("policy.n_envs", 1, math.inf),
+    ("policy.n_steps", 1, math.inf),
+    ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
+    ("policy.n_epochs", 1, math.inf),
+    ("policy.clip_fraction", SMALL, 1),
+    ("policy.learning_rate", 0, math.inf),
+    ("policy.learning_rate_end", 0, math.inf),
+    ("policy.gamma", 0, 1),
+    ("policy.gae_lambda", 0, 1),
+    ("policy.clip_range", SMALL, math.inf),
+    ("policy.max_grad_norm", SMALL, math.inf),
+    ("policy.sde_sample_freq", 1, math.inf),
+    ("env.atari_frame_skip", 1, math.inf),
+    ("env.atari_noop_max", 0, math.inf),
+    ("predictor.learning_rate", SMALL, math.inf),
+    ("predictor.beta1", 0, 0.9999),
+    ("predictor.target_deviation", SMALL, math.inf),
+    ("predictor.l2_initial", 0, math.inf),
+    ("predictor.l2_minimum", 0, math.inf),
+    ("predictor.l2_maximum", 0, math.inf),
+    ("predictor.l2_factor", 1, math.inf),
+    ("predictor.l2_low_ratio", 0, math.inf),
+    ("predictor.l2_high_ratio", 0, math.inf),
+    ("predictor.members", 1, math.inf),
+    ("predictor.batch_size", 1, math.inf),
+    ("predictor.ring", 1, math.inf),
+    ("predictor.pretrain_epochs", 1, math.inf),
+    ("predictor.round_epochs", 1, math.inf),
+    ("predictor.normalise_over_clips", 1, math.inf),
+    ("predictor.deviation_floor", SMALL, math.inf),
+    ("predictor.dropout", 0, 0.9),
+    ("predictor.error_rate", 0, 0.99),
+    ("label.budget", 0, math.inf),
+    ("label.mistake_probability", 0, 1),
+    ("label.initial_fraction", SMALL, 1),
+    ("label.schedule_end", SMALL, 1),
+    ("label.half_rate_fraction", SMALL, 1e6),
+    ("label.round_labels", 1, math.inf),
+    ("label.candidates", 1, math.inf),
+    ("label.pool_size", 2, math.inf),
+    ("label.queue_size", 1, 2**15),  # the most that a semaphore of some systems can count
+)
+
+
+def check(config: Config) -> None:
+    """Refuse values that no run could work with.
+
+    Raises:
+        ConfigError: The first setting that cannot work, and what to do.
+    """
+    for name, least, most in LIMITS:
+        part, _, setting = name.rpartition(".")
+        value = getattr(getattr(config, part) if part else config, setting)
+        if not least <= value <= most:
+            wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
+    if not config.predictor.inputs:
+        raise ConfigError("predictor.inputs: the predictor must see something of a step")
+    if min((*config.predictor.hidden, *config.policy.net_arch), default=1) < 1:
+        raise ConfigError("predictor.hidden, policy.net_arch: a layer has at least one unit")
+    if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
+        raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")

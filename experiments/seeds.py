@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     "seed", "status", "normalised_score", "true_return", "random_return", "best_possible",
     "labels", "labels_unused", "env_steps", "random_steps", "wall_s", "steps_per_s",
-    "validation_accuracy",
+    "validation_accuracy", "reward_correlation_step",
 )  # fmt: skip
 
 
@@ -55,7 +55,9 @@ def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
 
 
 def _row(result: Any) -> dict[str, Any]:
-    row = {name: result[name] for name in COLUMNS}
+    row = {name: result.get(name) for name in COLUMNS}
+    predicted = result["reward_correlation_random_policy"]
+    row["reward_correlation_step"] = predicted and predicted["step"]["pearson"]
     for name in ("true_return", "random_return"):
         row[name] = row[name] and row[name]["mean"]
     return {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}

@@ -118,6 +118,10 @@ class RewardConfig:
     """Probability with which a labeler is taken to answer at random (paper: 0.1)."""
     target_deviation: float = 1.0
     """Standard deviation of the normalised reward (paper: 0.05 for Atari, 1 for physics)."""
+    target_mean: float = 0.0
+    """Mean of the normalised reward, in deviations (paper: 0). Below 0 what the policy does now looks
+    worse than what it has not tried: values begin at 0, so it explores (optimism). Only where ends
+    are hidden or are time limits: elsewhere it rewards an early end."""
     deviation_floor: float = 1e-3
     """A member's deviation is never taken to be smaller than this."""
     normalise_over_clips: int = 256

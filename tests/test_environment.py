@@ -157,6 +157,15 @@ def test_box_actions_have_their_size():
     )
 
 
+def test_box_actions_reach_from_minus_one_to_one():
+    env = make_env(registered("Wide", action=spaces.Box(np.float32([-2, 0]), np.float32([2, 8]))))
+    assert env.action_space == spaces.Box(-1, 1, (2,))
+    env.reset(seed=0)
+    for action in ([-1, -1], [0, 0], [1, 1]):
+        env.step(np.array(action, np.float32))
+    np.testing.assert_allclose(env.unwrapped.actions, [[-2, 0], [0, 4], [2, 8]])
+
+
 def test_the_fingerprint_is_what_labels_must_agree_in():
     config = registered("Exact", pictures((84, 84)))
     assert fingerprint(config, task_spaces(config)) == {
@@ -172,6 +181,7 @@ UNSUPPORTED = {
     "MultiBinary": ({"observation": spaces.MultiBinary(3)}, "observations are MultiBinary"),
     "MultiDiscrete": ({"action": spaces.MultiDiscrete([2, 2])}, "actions are MultiDiscrete"),
     "Unbounded": ({"action": spaces.Box(-np.inf, np.inf, (2,))}, "finite bounds"),
+    "Integers": ({"action": spaces.Box(0, 3, (2,), np.int64)}, "only floating point"),
     "HalfBounded": ({"action": spaces.Box(0, np.inf, (2,))}, "finite bounds"),
 }
 

@@ -165,6 +165,22 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     )
 
 
+def ent_coef(config: Config, done: float) -> float:
+    """Weight of the entropy bonus when so much of training is done (0 to 1).
+
+    It stays while labels are asked for: clips of a policy that has stopped exploring are alike, and
+    comparing them tells little. Then it falls.
+    """
+    first, last, asking = (
+        config.policy.ent_coef,
+        config.policy.ent_coef_end,
+        config.label.schedule_end,
+    )
+    if done <= asking:
+        return first
+    return first + (last - first) * (done - asking) / (1 - asking)
+
+
 def act_at_random(
     venv: VecNormalize | ClipRecorder,
     recorder: ClipRecorder,
@@ -223,20 +239,11 @@ class _BetweenRollouts(BaseCallback):
         with loop.stopwatch("pause"):
             loop.take_latest_snapshot()
             loop.wait_for_overdue_labels()
-        self._decay_entropy()
+        # SB3 has a schedule for the learning rate but none for the entropy bonus.
+        done = self.model.num_timesteps / self._to_learn
+        self.model.ent_coef = ent_coef(loop.config, done)  # type: ignore[attr-defined]
         self.recorder.rollout.clear()
         self._rollout_since = time.perf_counter()
-
-    def _decay_entropy(self) -> None:
-        """Explore while labels are asked for, then less and less.
-
-        SB3 has a schedule for the learning rate but none for the entropy bonus.
-        """
-        config, done = self.loop.config, self.model.num_timesteps / self._to_learn
-        first, last = config.policy.ent_coef, config.policy.ent_coef_end
-        asking = config.label.schedule_end
-        fallen = max(0.0, done - asking) / (1 - asking) if asking < 1 else 0.0
-        self.model.ent_coef = first + (last - first) * fallen  # type: ignore[attr-defined]
 
     def _on_step(self) -> bool:
         return not self.loop.stopped()

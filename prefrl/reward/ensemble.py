@@ -69,7 +69,8 @@ class RewardEnsemble:
         """Normalised rewards `[M, B] float32`; see `RewardPredictor`."""
         raw = self._raw(self.spec.assemble(observations, actions, next_observations))
         normalised = (raw - self.means[:, None]) / self.deviations[:, None]
-        return (self.config.target_deviation * normalised).astype(np.float32)
+        shifted = self.config.target_mean + normalised
+        return (self.config.target_deviation * shifted).astype(np.float32)
 
     def clip_rewards(self, clips: Sequence[Clip]) -> NDArray[np.float64]:
         """`[M, N, T]`: unnormalised rewards of each step of N clips, in inference mode."""

@@ -24,6 +24,7 @@ class Sizes:
         self.raw: list[int] = []
 
     def offer(self, pair: ClipPair) -> bool:
+        """Measure both clips."""
         for clip in (pair.first, pair.second):
             self.stored.append(len(encode_clip(clip)))
             self.raw.append(clip.stacked()[:-1].nbytes)

@@ -1,8 +1,8 @@
 """What does an agent score on the moving dot that goes straight to the centre and stays there?
 
-1,000 starts. It moves along an axis while that brings it closer, and the longer way first. Its steps
-are 4 pixels long, so it ends up to 2 pixels from the centre on each axis; the best possible return
-counts detours to an edge that let it land on the centre.
+1,000 starts. It moves along the axis with more to go while that brings it closer. Its steps are 4
+pixels long, so it ends up to 2 pixels from the centre on each axis; the best possible return counts
+detours to an edge that let it land on the centre.
 """
 
 import csv

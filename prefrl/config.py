@@ -119,9 +119,9 @@ class RewardConfig:
     target_deviation: float = 1.0
     """Standard deviation of the normalised reward (paper: 0.05 for Atari, 1 for physics)."""
     target_mean: float = 0.0
-    """Mean of the normalised reward, in deviations (paper: 0). Below 0 what the policy does now looks
-    worse than what it has not tried: values begin at 0, so it explores (optimism). Only where ends
-    are hidden or are time limits: elsewhere it rewards an early end."""
+    """Mean of the normalised reward, in deviations (paper: 0). Below 0, what the policy does now
+    looks worse than what it has not tried, whose value begins at 0: optimism. Not with
+    `--terminations keep`, where it would pay to end early."""
     deviation_floor: float = 1e-3
     """A member's deviation is never taken to be smaller than this."""
     normalise_over_clips: int = 256

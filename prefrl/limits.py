@@ -31,6 +31,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.learning_rate", SMALL, math.inf),
     ("predictor.beta1", 0, 0.9999),
     ("predictor.target_deviation", SMALL, math.inf),
+    ("predictor.target_mean", -100, 100),
     ("predictor.l2_initial", 0, math.inf),
     ("predictor.l2_minimum", 0, math.inf),
     ("predictor.l2_maximum", 0, math.inf),

@@ -102,6 +102,15 @@ def test_each_members_rewards_have_mean_zero_and_the_target_deviation(spec):
     np.testing.assert_allclose(DEVIATION * returned, rewards, atol=1e-5)
 
 
+@SPECS
+def test_the_mean_of_the_normalised_reward_is_a_setting(spec):
+    ensemble, clips = build(spec, target_mean=-2.0), make_clips(spec, 12)
+    ensemble.normalise_over(clips)
+    rewards = predict(ensemble, clips).astype(np.float64)
+    np.testing.assert_allclose(rewards.mean((1, 2)), -2 * DEVIATION, atol=1e-6)
+    np.testing.assert_allclose(rewards.std((1, 2)), DEVIATION, rtol=1e-5)
+
+
 def test_normalisation_is_of_the_clips_given_last():
     ensemble, clips = build(VECTOR), make_clips(VECTOR, 12)
     ensemble.normalise_over(clips)

@@ -1,19 +1,22 @@
 """Is the pendulum learned by every seed?
 
 Hypothesis: 200 synthetic labels and 50,000 steps suffice for a mean true return of at least -200
-over 20 evaluation episodes, for 5 of 5 seeds, each within 60 s on two cores. Seeds 20 to 24, chosen
-beforehand (0 to 4 were reported with earlier settings); settings were tuned on seeds from 100 on. A peer library's documented example
-(200 comparisons, 50,000 steps, two seeds) gave -231 and -172 in 113 s each on such a machine.
+over 20 evaluation episodes, for 5 of 5 seeds, each within 60 s on two cores. Seeds 30 to 34, chosen
+beforehand (0 to 4 and 20 to 24 were reported before); settings were tuned on seeds from 100 on. A
+peer library's documented example (200 comparisons, 50,000 steps, two seeds) gave -231 and -172 in
+113 s each on such a machine.
 """
 
-from seeds import train_on_seeds
+from seeds import counts, train_on_seeds
 
-SEEDS = range(20, 25)
+SEEDS = range(30, 35)
 
 
 def main() -> None:
     learned = train_on_seeds("pendulum", "pendulum", SEEDS)
-    reached = sum(r["true_return"]["mean"] >= -200 and r["wall_s"] <= 60 for r in learned)
+    reached = sum(
+        counts(r) and r["true_return"]["mean"] >= -200 and r["wall_s"] <= 60 for r in learned
+    )
     print(f"{reached} of {len(learned)} seeds reached -200 within 60 s")
     train_on_seeds("pendulum_true", "pendulum", SEEDS[:3], "--reward", "true")
 

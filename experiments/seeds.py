@@ -37,11 +37,15 @@ def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) 
                 raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
             results.append(json.loads(result_file.read_text(encoding="utf-8")))
             print(_row(results[-1]), flush=True)
+            write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
             if seed == seeds[0]:
-                RESULTS.mkdir(exist_ok=True)
                 shutil.copy(run / "plots" / "learning_curve.png", RESULTS / f"{name}.png")
-    write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
     return results
+
+
+def counts(result: Any) -> bool:
+    """Whether a run's figure counts: it came to its end, and no label was left over."""
+    return result["status"] == "finished" and not result["labels_unused"]
 
 
 def write_csv(name: str, command: str, results: Sequence[Any]) -> None:

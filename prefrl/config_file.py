@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import json
 import tomllib
-import types
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +17,7 @@ def from_dict(default: AnyConfig, values: dict[str, Any], path: str = "") -> Any
     """`default` with the given values in place of its own.
 
     Args:
-        default: An instance of one of the dataclasses above.
+        default: An instance of one of the dataclasses in `config.py`.
         values: Nested, as in `config.json`; keys that are absent keep their default.
         path: Where in the file we are, for messages.
 
@@ -97,10 +96,11 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name}: expected a list, got {value!r}")
         return tuple(_checked(item, options[0], name) for item in value)
-    if origin is types.UnionType:
-        return None if value is None else _checked(value, options[0], name)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{name}: {str(value)[:9]}... is too large") from None
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
     return value

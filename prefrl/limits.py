@@ -24,6 +24,10 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("policy.gamma", 0, 1),
     ("policy.gae_lambda", 0, 1),
     ("policy.clip_range", SMALL, math.inf),
+    ("policy.ent_coef", 0, math.inf),
+    ("policy.ent_coef_end", 0, math.inf),
+    ("policy.vf_coef", 0, math.inf),
+    ("env.termination_penalty", 0, math.inf),
     ("policy.max_grad_norm", SMALL, math.inf),
     ("policy.sde_sample_freq", 1, math.inf),
     ("env.atari_frame_skip", 1, math.inf),
@@ -68,12 +72,18 @@ def check(config: Config) -> None:
     for name, least, most in LIMITS:
         part, _, setting = name.rpartition(".")
         value = getattr(getattr(config, part) if part else config, setting)
-        if not least <= value <= most:
+        if not least <= value <= most or value == math.inf:
             wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
     if min((*config.predictor.hidden, *config.policy.net_arch), default=1) < 1:
         raise ConfigError("predictor.hidden, policy.net_arch: a layer has at least one unit")
+    if 0 < config.env.time_limit < config.env.clip_length:
+        raise ConfigError("env.time_limit: no episode would be as long as a clip (env.clip_length)")
+    if config.predictor.target_mean < 0 and config.env.terminations == "keep":
+        raise ConfigError(
+            "predictor.target_mean: below 0 it would pay to end early (--terminations)"
+        )
     if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
         raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")

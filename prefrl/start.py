@@ -72,6 +72,7 @@ def train(
 
 def gather(config: Config, request: RunRequest) -> int:
     """Collect labels from a random policy. Returns the exit code."""
+    config = dataclasses.replace(config, reward="learned")  # also with a baseline's config.json
     config, spaces, task = _checked(config)
     _check_budget(config)
     run = _make_run(config, request)
@@ -128,7 +129,7 @@ def _check_budget(config: Config) -> None:
 
 def _check_length(config: Config, random_clips: int) -> None:
     rollout = config.policy.n_envs * config.policy.n_steps
-    random = random_clips * config.env.clip_length
+    random = round(random_clips * config.env.clip_length / config.policy.clip_fraction)
     if config.total_timesteps < rollout + random:
         raise ConfigError(
             f"--total-timesteps {config.total_timesteps}: {random} steps for the first clips and "
@@ -152,7 +153,7 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
     source = RunDirectory.open(reward_from)
     folder = source.checkpoint("last")
     theirs = load_config(source.config).predictor
-    for name in ("inputs", "members", "hidden", "batch_norm"):
+    for name in ("inputs", "members", "hidden", "batch_norm", "optimiser"):
         if getattr(theirs, name) != getattr(config.predictor, name):
             raise ConfigError(
                 f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "

@@ -31,7 +31,8 @@ class Clip:
             before step t. Vectors raw, `[T + 1, D] float32`.
         starts: `[T + K] bool` for images, `[T + 1] bool` for vectors: this observation is the first
             of an episode. A start clears the frame stack: frames before it are seen as zeros.
-        actions: `[T] int64` (Discrete) or `[T, A] float32` (Box), as the environment took them.
+        actions: `[T] int64` (Discrete) or `[T, A] float32` (Box), as the policy gave
+            them: Box actions are scaled to -1 .. 1.
         true_rewards: `[T] float32`. The oracle and evaluation alone read them.
         env_step: The step, counted over all environments, at which the clip ended.
 
@@ -255,7 +256,7 @@ class RewardPredictor(Protocol):
             next_observations: As observations, one step later.
 
         Returns:
-            `[M, B] float32`, one row a member, each at zero mean and the target deviation.
+            `[M, B] float32`, one row a member, each at the target mean and deviation.
         """
         ...
 

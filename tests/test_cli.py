@@ -241,10 +241,10 @@ def test_too_few_labels_to_pretrain_on_are_refused(folder, refused):
 
 def test_a_reward_that_sees_or_does_something_else_is_refused(folder, refused):
     env = RECIPES["pendulum"].config.env
-    seen = RewardConfig(inputs=("next_observation",))
+    seen = RewardConfig(inputs=("observation",))
     stored_run(folder / "other", Config(env=env, predictor=seen))
     said = refused("train", "pendulum", "--reward-from", "other")
-    assert "predictor.inputs is ('next_observation',) there" in said
+    assert "predictor.inputs is ('observation',) there" in said
     stored_run(folder / "same", Config(env=env))
     inputs = ("--predictor.inputs", "observation", "action")
     said = refused("train", "cartpole", *inputs, "--reward-from", "same")

@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from prefrl.config import Config, EnvConfig, LabelConfig, PolicyConfig
 from prefrl.policy.loop import ent_coef, make_recorder
+from prefrl.policy.model import build_model
 
 
 class Nobody:
@@ -29,7 +31,14 @@ def test_the_entropy_bonus_never_falls_where_labels_are_asked_for_to_the_end():
     assert [ent_coef(config, done) for done in (0.0, 1.0)] == [1.0, 1.0]
 
 
-def test_runs_of_neighbouring_seeds_share_no_start():
+def test_runs_of_neighbouring_seeds_share_no_start_before_or_while_learning():
     config = Config(env=EnvConfig(id="Pendulum-v1"), policy=PolicyConfig(n_envs=4))
-    starts = [make_recorder(replace(config, seed=seed), Nobody()).reset() for seed in range(3)]
-    assert len(np.unique(np.concatenate(starts), axis=0)) == 12
+    starts = []
+    for seed in range(3):
+        mine = replace(config, seed=seed)
+        recorder = make_recorder(mine, Nobody())
+        starts.append(recorder.reset())
+        # SB3 seeds the environments anew when the algorithm is made.
+        build_model(mine, recorder, torch.device("cpu"), torch.float32)
+        starts.append(recorder.reset())
+    assert len(np.unique(np.concatenate(starts), axis=0)) == 24

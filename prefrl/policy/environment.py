@@ -81,10 +81,12 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
 
 def decision_seconds(config: EnvConfig) -> float | None:
     """Seconds of simulated time a decision takes, where the environment says (`dt`: physics)."""
-    env = gym.make(check_registered(config))
+    if is_atari(config.id):
+        return None
+    env = _make_registered(config, None)
     seconds = getattr(env.unwrapped, "dt", None)
     env.close()
-    return float(seconds) if seconds else None
+    return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
 
 
 def exact_form(config: EnvConfig) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
         "entry_point": str(spec.entry_point),
         "arguments": {name: repr(value) for name, value in made.kwargs.items()},
         "max_episode_steps": made.max_episode_steps,
+        "box_actions": "scaled to -1 .. 1",
     }
 
 
@@ -251,7 +254,9 @@ def _with_supported_actions(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, A
         )
     if not space.is_bounded():
         raise ConfigError(f"{name}: Box actions need finite bounds")
-    # SB3's Gaussian policy begins with a deviation of 1: the bounds of an action should be like it.
+    if not (space.low < space.high).all():
+        raise ConfigError(f"{name}: Box actions need a lower bound below the upper one")
+    # Differs from the paper: SB3's policy begins with a deviation of 1, and bounds should fit that.
     return gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
 
 

@@ -25,7 +25,7 @@ from prefrl.policy.checkpoint import save_policy
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout, substitute
-from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise
+from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise, training_seed
 from prefrl.run_directory import RunDirectory
 from prefrl.types import ClipPair, RewardPredictor, RewardSnapshot
 
@@ -87,7 +87,7 @@ class PolicyLoop:
         if whole_rollouts > 0 and not self.stopped():
             self.learning_started_at = time.perf_counter()
             to_learn = whole_rollouts * rollout
-            self.model.learn(to_learn, callback=_BetweenRollouts(self, to_learn))
+            self.model.learn(to_learn, callback=_BetweenRollouts(self))
             self.learning_ended_at = time.perf_counter()
         self.save("last")
 
@@ -152,9 +152,7 @@ class PolicyLoop:
 
 def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     """The training environments, up to the recorder."""
-    # Not the run's seed itself: environment i of seed s would be environment i - 1 of seed s + 1.
-    seed = int(np.random.default_rng((config.seed, 5)).integers(2**30))
-    venv = make_vec_env(config.env, config.policy.n_envs, seed)
+    venv = make_vec_env(config.env, config.policy.n_envs, training_seed(config, 5))
     return ClipRecorder(
         hide_ends(venv, config.env),
         clip_length=config.env.clip_length,
@@ -166,10 +164,10 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
 
 
 def ent_coef(config: Config, done: float) -> float:
-    """Weight of the entropy bonus when so much of training is done (0 to 1).
+    """Weight of the entropy bonus when so much of the run's steps is done (0 to 1).
 
     It stays while labels are asked for: clips of a policy that has stopped exploring are alike, and
-    comparing them tells little. Then it falls.
+    comparing them tells little. Then it falls. Differs from the paper: there it is constant.
     """
     first, last, asking = (
         config.policy.ent_coef,
@@ -220,9 +218,8 @@ def act_at_random(
 class _BetweenRollouts(BaseCallback):
     """What happens before, during and after each of SB3's rollouts."""
 
-    def __init__(self, loop: PolicyLoop, to_learn: int) -> None:
+    def __init__(self, loop: PolicyLoop) -> None:
         super().__init__()
-        self._to_learn = to_learn
         self.loop, self.recorder = loop, loop.recorder
         self._returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._best = float("-inf")
@@ -240,8 +237,10 @@ class _BetweenRollouts(BaseCallback):
             loop.take_latest_snapshot()
             loop.wait_for_overdue_labels()
         # SB3 has a schedule for the learning rate but none for the entropy bonus.
-        done = self.model.num_timesteps / self._to_learn
-        self.model.ent_coef = ent_coef(loop.config, done)  # type: ignore[attr-defined]
+        self._ent_coef = ent_coef(
+            loop.config, self.recorder.env_steps / loop.config.total_timesteps
+        )
+        self.model.ent_coef = self._ent_coef  # type: ignore[attr-defined]
         self.recorder.rollout.clear()
         self._rollout_since = time.perf_counter()
 
@@ -298,6 +297,7 @@ class _BetweenRollouts(BaseCallback):
         values = {
             "policy/clips_dropped": self.recorder.clips_dropped,
             "policy/random_steps": self.loop.random_steps,
+            "policy/ent_coef": self._ent_coef,
             "policy/observation_min": float(entered.min()),
             "policy/observation_max": float(entered.max()),
         }

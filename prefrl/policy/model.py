@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from prefrl.config import Config, PolicyConfig
+from prefrl.policy.vec_env import training_seed
 
 
 class ImageFeatures(BaseFeaturesExtractor):
@@ -62,7 +63,7 @@ def build_model(
         "use_sde": settings.use_sde,
         "sde_sample_freq": settings.sde_sample_freq if settings.use_sde else -1,
         "policy_kwargs": _policy_settings(settings, is_image, autocast),
-        "seed": config.seed,
+        "seed": training_seed(config, 6),  # SB3 seeds the environments anew
         "device": device,
     }
     if settings.algo == "a2c":

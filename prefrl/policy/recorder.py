@@ -19,7 +19,7 @@ class Step:
 
     Attributes:
         observations: `[n, ...]`, what the policy saw before it.
-        actions: `[n]` or `[n, A]`, as the environments took them.
+        actions: `[n]` or `[n, A]`, as the policy gave them.
         next_observations: `[n, ...]`: at an end that shows the last observation of the old episode,
             elsewhere what the policy sees next.
         true_rewards: `[n] float32`.

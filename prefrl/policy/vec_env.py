@@ -86,6 +86,14 @@ def hide_ends(venv: VecEnv, config: EnvConfig) -> VecEnv:
     return HiddenEnds(venv, penalty)
 
 
+def training_seed(config: Config, stream: int) -> int:
+    """A seed for the run's training environments and their policy.
+
+    Not the run's seed itself: environment i of seed s would be environment i - 1 of seed s + 1.
+    """
+    return int(np.random.default_rng((config.seed, stream)).integers(2**30))
+
+
 def normalise(venv: VecEnv, config: Config, training: bool) -> VecNormalize:
     """SB3's own normalisation: of vectors always, of rewards only where they are the true ones.
 

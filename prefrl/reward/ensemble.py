@@ -69,6 +69,7 @@ class RewardEnsemble:
         """Normalised rewards `[M, B] float32`; see `RewardPredictor`."""
         raw = self._raw(self.spec.assemble(observations, actions, next_observations))
         normalised = (raw - self.means[:, None]) / self.deviations[:, None]
+        # Differs from the paper: its mean is 0, and so is this by default.
         shifted = self.config.target_mean + normalised
         return (self.config.target_deviation * shifted).astype(np.float32)
 

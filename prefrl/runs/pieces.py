@@ -119,5 +119,4 @@ def pretrain(
         "labels": len(ring),
         "snapshots": 1,
         "validation_accuracy": measured["reward/validation_accuracy"],
-        "clip_correlation": measured["reward/correlation_clip"],
     }

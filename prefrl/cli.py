@@ -79,8 +79,8 @@ class EvaluateOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """A finished run's directory."""
-    episodes: int = 20
-    """How many."""
+    episodes: int | None = None
+    """How many; by default as many as at the end of the run."""
     seed: int | None = None
     """Of the evaluation; by default the run's own evaluation seeds."""
 
@@ -150,7 +150,7 @@ def _pretrain(args: list[str]) -> int:
 
 def _evaluate(args: list[str]) -> int:
     options = _parse(EvaluateOptions, "evaluate", None, args)
-    if options.episodes < 1:
+    if options.episodes is not None and options.episodes < 1:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")

@@ -81,7 +81,8 @@ class PolicyConfig:
     """Weight of the entropy bonus while labels are asked for. A policy that keeps exploring makes
     clips from which there is something to learn."""
     ent_coef_end: float = 0.01
-    """At the end of training; linear from the last label on (`--label.schedule-end`)."""
+    """At the end of training; linear from the last label on (`--label.schedule-end`; with 1 it
+    never falls)."""
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
@@ -172,7 +173,8 @@ class LabelConfig:
     """H as a share of all steps: there the rate is half of the first (paper: 5e6 of 5e7 frames
     for Atari, 2e6 steps for physics)."""
     schedule_end: float = 0.8
-    """The whole budget is due after this share of all steps: the last labels must still teach."""
+    """The whole budget is due after this share of all steps (paper: labels to the end): the last
+    labels must still teach."""
     round_labels: int = 10
     """Labels a training round."""
     query_selection: Literal["random", "disagreement"] = "disagreement"

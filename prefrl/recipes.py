@@ -57,7 +57,7 @@ RECIPES: Mapping[str, Recipe] = {
                 n_epochs=8, learning_rate=1e-3, learning_rate_end=1e-4, gamma=0.8,
                 ent_coef=1.0, ent_coef_end=0.003,
             ),
-            # The movement to a place is part of the observation there.
+            # Differs from the paper: the movement to a place is part of the observation there.
             predictor=RewardConfig(inputs=("next_observation",), learning_rate=1e-3),
             label=LabelConfig(
                 initial_fraction=0.4, schedule_end=0.65, round_labels=5, candidates=50,
@@ -87,9 +87,9 @@ RECIPES: Mapping[str, Recipe] = {
                 learning_rate_end=1e-4, gamma=0.97, gae_lambda=0.9, activation="relu",
                 ent_coef=0.0, ent_coef_end=0.0,
             ),
-            # From the action it learns preferences that nobody has. Small rewards, or the value's
-            # gradient takes all that the clipping lets through. Below 0, as the true ones are:
-            # with a mean of 0 some seeds keep spinning past the top from a few starts.
+            # Differs from the paper: from the action it learns preferences that nobody has. Small
+            # rewards, or the value's gradient takes all that the clipping lets through. Below 0, as
+            # the true ones are: else some seeds keep spinning past the top from a few starts.
             predictor=RewardConfig(
                 inputs=("next_observation",), target_deviation=0.05, target_mean=-3.0,
                 learning_rate=1e-3,
@@ -165,6 +165,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
     ppo = ("policy.batch_size", "policy.n_epochs", "policy.clip_range")
     without_effect: list[tuple[bool, tuple[str, ...], str]] = [
         (not config.env.id.startswith("ALE/"), atari, "is for Atari games"),
+        (config.env.id.startswith("ALE/"), ("env.arguments",), "is not for Atari games"),
         (not task.is_image, images, "is for images, and this task's observations are vectors"),
         (task.is_image, vectors, "is for vectors, and this task's observations are images"),
         (config.policy.algo == "a2c", ppo, "is for PPO, and --algo is a2c"),

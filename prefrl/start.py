@@ -5,6 +5,7 @@ Nothing is written before everything was checked: bad input leaves no half-made 
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +95,7 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
 
 
-def evaluate(run_path: Path, episodes: int, seed: int | None) -> int:
+def evaluate(run_path: Path, episodes: int | None, seed: int | None) -> int:
     """Evaluate the last policy of a run, and print what was found as JSON.
 
     Raises:
@@ -168,6 +169,8 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
 
 
 def _make_run(config: Config, request: RunRequest) -> RunDirectory:
+    if request.run_dir and request.name:
+        raise ConfigError("--run-dir and --name both say where the run lies: give one of them")
     task = config.env.id.split("/")[-1].lower()
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     path = request.run_dir or Path("runs") / (request.name or made)
@@ -179,10 +182,14 @@ def _make_run(config: Config, request: RunRequest) -> RunDirectory:
 
 
 def _make_store(run: RunDirectory, task: dict[str, Any], labels_from: Path | None) -> None:
-    with LabelStore.create(run.labels, task) as store:
-        if labels_from is not None:
-            with LabelStore.open(RunDirectory.open(labels_from).labels) as source:
-                store.copy_from(source)
+    try:
+        with LabelStore.create(run.labels, task) as store:
+            if labels_from is not None:
+                with LabelStore.open(RunDirectory.open(labels_from).labels) as source:
+                    store.copy_from(source)
+    except BaseException:
+        shutil.rmtree(run.path)  # half of a run helps nobody; its name is free again
+        raise
 
 
 def _run(

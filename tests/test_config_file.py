@@ -72,6 +72,7 @@ def test_an_unknown_key_names_the_nearest(values, expected):
         ({"env": {"id": 3}}, "env.id: expected str, got 3"),
         ({"env": {"import_modules": "mine"}}, "env.import_modules: expected a list, got 'mine'"),
         ({"policy": 3}, "policy: expected a table of settings, got 3"),
+        ({"policy": {"gamma": 10**400}}, "policy.gamma: 100000000... is too large"),
     ],
 )
 def test_a_value_of_a_wrong_type_is_named(values, expected):

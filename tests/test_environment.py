@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -182,6 +183,7 @@ UNSUPPORTED = {
     "MultiDiscrete": ({"action": spaces.MultiDiscrete([2, 2])}, "actions are MultiDiscrete"),
     "Unbounded": ({"action": spaces.Box(-np.inf, np.inf, (2,))}, "finite bounds"),
     "Integers": ({"action": spaces.Box(0, 3, (2,), np.int64)}, "only floating point"),
+    "Fixed": ({"action": spaces.Box(np.float32([0, 1]), np.float32([1, 1]))}, "below the upper"),
     "HalfBounded": ({"action": spaces.Box(0, np.inf, (2,))}, "finite bounds"),
 }
 
@@ -271,6 +273,9 @@ def test_an_environment_that_cannot_render_can_be_trained_on():
 def test_physics_says_how_long_a_decision_takes():
     assert decision_seconds(registered("Physics", dt=0.02)) == 0.02
     assert decision_seconds(registered("Endless")) is None
+    assert decision_seconds(registered("Strange", dt=lambda: 0.02)) is None
+    made_with = replace(registered("Slow", dt=0.02), arguments=("dt=0.5",))
+    assert decision_seconds(made_with) == 0.5
 
 
 def test_the_same_seed_gives_the_same_environments_and_neighbours_differ():

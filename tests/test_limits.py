@@ -46,7 +46,11 @@ CANNOT_WORK_EITHER = [
     ("predictor.deviation_floor", 0.0),  # 0 / 0 where the reward is constant
     ("predictor.dropout", 0.999),  # rounded to 256 of 256: a division by zero
     ("label.half_rate_fraction", math.inf),  # 0 / 0 in the schedule
-]
+    ("policy.ent_coef", math.nan), ("policy.ent_coef", -0.1), ("policy.vf_coef", math.inf),
+    ("policy.learning_rate", math.inf),
+    ("env.termination_penalty", math.nan),
+    ("env.time_limit", 24),  # no episode is as long as a clip
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,13 @@ def test_values_at_the_edge_are_taken():
         ("predictor.members", 1), ("label.round_labels", 1),
     ]:  # fmt: skip
         check(with_value(name, value))
+
+
+def test_rewards_below_zero_and_ends_that_show_do_not_go_together():
+    config = replace(Config(), predictor=replace(Config().predictor, target_mean=-1.0))
+    check(config)
+    with pytest.raises(ConfigError, match="pay to end early"):
+        check(replace(config, env=replace(config.env, terminations="keep")))
 
 
 def test_ppo_needs_two_steps_a_rollout_and_a2c_one():

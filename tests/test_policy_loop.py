@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from prefrl.config import Config, EnvConfig, LabelConfig, PolicyConfig
-from prefrl.policy.loop import ent_coef, make_recorder
+from prefrl.policy.between_rollouts import ent_coef
+from prefrl.policy.loop import make_recorder
 from prefrl.policy.model import build_model
 
 

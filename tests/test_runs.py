@@ -283,7 +283,7 @@ def test_what_a_person_sees_names_device_result_and_files(finished):
 
 
 def test_evaluating_again_gives_the_result_to_the_last_digit(finished, prefrl):
-    ended = prefrl("evaluate", finished.path, "--episodes", "4")
+    ended = prefrl("evaluate", finished.path)
     assert ended.returncode == 0, ended.stderr
     again = json.loads(ended.stdout)
     assert again == {name: finished.result[name] for name in again}

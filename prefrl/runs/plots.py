@@ -34,6 +34,8 @@ def learning_curve(run: RunDirectory, result: dict[str, Any]) -> Path:
                 key.replace("_return", " policy").replace("_", " "), (1, value), ha="right",
                 va="bottom", color=colour, xycoords=("axes fraction", "data"), fontsize=9,
             )  # fmt: skip
+    if result.get("true_return"):
+        _draw_evaluation(rows[0], result)
     rows[0].set_ylabel("return of an episode")
     rows[0].set_title(f"{result['env']}, seed {result['seed']}, {result['labels']} labels")
     if reward:
@@ -46,6 +48,16 @@ def learning_curve(run: RunDirectory, result: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
+
+
+def _draw_evaluation(axes: Any, result: dict[str, Any]) -> None:
+    """The finished policy's return, with its standard deviation over the evaluation episodes."""
+    found = result["true_return"]
+    axes.errorbar(
+        result["env_steps"], found["mean"], found["sd"], color=ORANGE, marker="o", capsize=3,
+        label=f"evaluation, {found['episodes']} episodes", zorder=3,
+    )  # fmt: skip
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
 
 
 def _draw_reward(axes: Any, reward: list[dict[str, Any]]) -> None:

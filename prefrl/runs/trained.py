@@ -57,7 +57,8 @@ def load_trained(run: RunDirectory, checkpoint: str = "last") -> Trained:
     return Trained(config, model, predictor)
 
 
-def evaluate_run(run: RunDirectory, episodes: int, seed: int | None) -> dict[str, Any]:
+def evaluate_run(run: RunDirectory, episodes: int | None, seed: int | None) -> dict[str, Any]:
     """Evaluate a run's last policy anew; see `evaluate`."""
     trained = load_trained(run)
+    episodes = episodes or trained.config.evaluation_episodes
     return evaluate(trained.config, trained.model, trained.predictor, episodes, seed)

@@ -165,6 +165,13 @@ def test_a_round_is_so_many_epochs_over_all_labels_and_nothing_else():
     assert trainer.rounds == 1
 
 
+def test_the_range_that_is_measured_is_of_vectors_as_they_enter_the_network():
+    trainer = build(VECTOR)
+    measured = trainer.fit(make_ring(trainer, 10), epochs=1)  # observations lie around 500
+    assert -10 < measured["reward/input_min"] < -1
+    assert 1 < measured["reward/input_max"] < 10
+
+
 def test_measures_have_values_and_pixels_enter_as_they_are():
     trainer = build(IMAGE)
     measured = trainer.fit(make_ring(trainer, 10), epochs=1)

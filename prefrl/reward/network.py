@@ -119,7 +119,7 @@ class RewardNetwork(nn.Module):
         Returns:
             `[M, B] float32`.
         """
-        scaled = ((vectors - self.input_mean) / self.input_deviation).clamp(-10, 10)
+        scaled = self.scaled(vectors)
         x = scaled.expand(self.members, *scaled.shape)
         if images is not None:
             x = torch.cat([self._features(images, dropout), x], dim=2)
@@ -127,6 +127,10 @@ class RewardNetwork(nn.Module):
             x = functional.leaky_relu(layer(x), LEAK)
         rewards: Tensor = self.dense[-1](x)
         return rewards.squeeze(2)
+
+    def scaled(self, vectors: Tensor) -> Tensor:
+        """Vectors as they enter the dense layers. Normalised here and only here."""
+        return ((vectors - self.input_mean) / self.input_deviation).clamp(-10, 10)
 
     def weight_squares(self) -> Tensor:
         """`[M]`: each member's sum of squared weights (no biases, no batch-norm scales)."""

@@ -119,8 +119,7 @@ class Trainer:
         right = (sums[:, 0] > sums[:, 1]) == (mu > 0.5)
         decided = mu != 0.5
         inference_mode = torch.sigmoid(sums[:, 0] - sums[:, 1])[:, : training_mode.shape[1]]
-        inputs = self.ensemble.spec.of_clips(clips[:1])
-        seen = inputs.vectors if inputs.images is None else inputs.images
+        seen = self._entering(clips[: self.config.batch_size])
         return {
             "reward/train_loss": _mean(training),
             "reward/validation_loss": _mean(validation),
@@ -130,9 +129,18 @@ class Trainer:
             "reward/weight_squares": float(self.ensemble.network.weight_squares().mean().detach()),
             "reward/train_inference_gap": float((training_mode - inference_mode).abs().mean()),
             "reward/prediction_deviation": float(rewards.std()),
-            "reward/input_min": float(seen.min(initial=0)),
-            "reward/input_max": float(seen.max(initial=0)),
+            "reward/input_min": float(seen.min()),
+            "reward/input_max": float(seen.max()),
         }
+
+    def _entering(self, clips: list[Clip]) -> Tensor:
+        """What enters the network: normalised vectors, or pixels before they are scaled."""
+        inputs = self.ensemble.spec.of_clips(clips)
+        if inputs.images is not None:
+            return torch.from_numpy(inputs.images)
+        return self.ensemble.network.scaled(
+            torch.from_numpy(inputs.vectors).to(self.ensemble.device)
+        )
 
     def _adapt_l2(self, ratio: Tensor) -> None:
         """More L2 where a member overfits, less where it does not. Source: paper, section 2.2.3.

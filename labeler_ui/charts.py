@@ -88,7 +88,9 @@ def written(value: float, unit: str) -> str:
     """A value as people write it."""
     if unit == "%":
         return f"{value:.0f}%"
-    return shortened(value) if abs(value) >= 10_000 else f"{value:.3g}".replace("-", "−")
+    if abs(value) >= 10_000:
+        return shortened(value)
+    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
 
 
 def shortened(value: float) -> str:

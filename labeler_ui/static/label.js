@@ -22,6 +22,7 @@ const outbox = new Outbox(`${place}outbox:`, { confirmed, refused, changed: scre
 const pairs = new Pairs(session, outbox, { onChange: advance, onStatus });
 const player = new Player([...document.querySelectorAll("canvas")], screen.showPlayback);
 const help = document.querySelector("#help");
+const question = document.querySelector("h1").textContent;
 
 let practice = [];
 let practised = [];
@@ -117,7 +118,8 @@ function measure(pressedAt) {
 function startPractice() {
   practice = practicePairs();
   practised = [];
-  screen.say("Practice, not stored: which dot gets closer to the ring?");
+  screen.ask("Which dot gets closer to the ring?");
+  screen.say("Practice pair 1 of 3. Nothing of this is stored.");
   help.close();
   advance();
 }
@@ -133,6 +135,7 @@ function tryOut(choice) {
 
 function endPractice() {
   practice = [];
+  screen.ask(question);
   localStorage[`${place}practised`] = "yes";
   help.close();
   advance();

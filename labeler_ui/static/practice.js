@@ -1,5 +1,5 @@
 const FRAMES = 26;
-const SIZE = 160;
+const SIZE = 320;
 
 /** Three pairs to try the keys on: drawn here, sent nowhere. The dot shall reach the ring. */
 export function practicePairs() {
@@ -24,10 +24,10 @@ function dot(share, bend = 0, mirrored = false) {
     close() {},
     draw(context, frame) {
       const way = (share * frame) / (FRAMES - 1);
-      const sideways = bend * Math.sin(Math.PI * way) * 24;
-      const from = mirrored ? SIZE - 18 : 18;
+      const sideways = bend * Math.sin(Math.PI * way) * 48;
+      const from = mirrored ? SIZE - 36 : 36;
       const x = from + (SIZE / 2 - from) * way + (mirrored ? -sideways : sideways);
-      const y = 18 + (SIZE / 2 - 18) * way;
+      const y = 36 + (SIZE / 2 - 36) * way;
       paint(context, x, y);
     },
   };
@@ -36,12 +36,12 @@ function dot(share, bend = 0, mirrored = false) {
 function paint(context, x, y) {
   context.fillStyle = "#22262b";
   context.fillRect(0, 0, SIZE, SIZE);
-  context.lineWidth = 3;
+  context.lineWidth = 6;
   context.strokeStyle = "#8b949e";
-  circle(context, SIZE / 2, SIZE / 2, 15);
+  circle(context, SIZE / 2, SIZE / 2, 30);
   context.stroke();
   context.fillStyle = "#f2c14e";
-  circle(context, x, y, 7);
+  circle(context, x, y, 14);
   context.fill();
 }
 

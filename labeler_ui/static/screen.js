@@ -6,12 +6,6 @@ const ACTIVITY = {
   training: "agent is training",
   stopped: "agent is not running",
 };
-const SAID = {
-  left: "Left is better",
-  right: "Right is better",
-  equal: "Equal",
-  incomparable: "Can’t tell",
-};
 
 /** The line of figures, and the bar that fills with the budget. */
 export function showStatus(status) {
@@ -32,18 +26,24 @@ function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** The question above the clips: the run's own, or the one that is practised on. */
+export function ask(question) {
+  find("h1").textContent = question;
+}
+
 /** One line under the question; read aloud by screen readers. */
 export function say(text) {
   find("#notice").textContent = text;
 }
 
-/** Confirms an answer: its button lights up, and a screen reader hears it. */
+/** Confirms an answer: its button lights up, and a screen reader hears its words. */
 export function showAnswer(answer) {
   const button = find(`[data-action="${answer}"]`);
   button.classList.remove("given");
   void button.offsetWidth; // restarts the animation
   button.classList.add("given");
-  say(`${SAID[answer]}.`);
+  find("#heard").textContent = button.innerText.replace(/[←↑→↓]/, "");
+  say("");
 }
 
 /** The state of both players, from `Player`. */

@@ -14,7 +14,7 @@ from labeler_ui.settings import Settings
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from prefrl.labels.store import LabelStore
+    from prefrl.labels.desk import LabelDesk
 
 COOKIE_AGE_S = 30 * 24 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,7 +65,7 @@ def _host_name(host: str) -> str | None:
     return f"[{name}]" if ":" in name else name
 
 
-def guard(app: Flask, store: "LabelStore", settings: Settings) -> None:
+def guard(app: Flask, desk: "LabelDesk", settings: Settings) -> None:
     """Let nobody in who may not."""
     limit = RateLimit(settings.rate)
 
@@ -74,7 +74,7 @@ def guard(app: Flask, store: "LabelStore", settings: Settings) -> None:
             return None
         token = request.args.get("token") if request.endpoint == "pages.label" else None
         known = token or request.cookies.get(settings.cookie, "")
-        labeler = store.labeler_of(known) if known else None
+        labeler = desk.labeler_of(known) if known else None
         _take_turn(limit, labeler, settings.clock)
         if labeler is None:
             raise Unauthorized("open the link that was printed when the run was started")
@@ -85,7 +85,7 @@ def guard(app: Flask, store: "LabelStore", settings: Settings) -> None:
 
     app.before_request(admit)
     app.after_request(_add_headers)
-    app.wsgi_app = HostCheck(app.wsgi_app, settings.host_names)  # type: ignore[method-assign]
+    app.wsgi_app = HostCheck(app.wsgi_app, settings.host_names)  # type: ignore[assignment, method-assign]
 
 
 def _take_turn(limit: RateLimit, labeler: str | None, clock: Callable[[], float]) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from flask import Flask, jsonify, render_template, request
+from flask import Flask, current_app, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response
 
@@ -14,7 +14,7 @@ from labeler_ui.pages import pages
 from labeler_ui.settings import Settings
 from prefrl.config_file import load_config
 from prefrl.labels.desk import LabelDesk
-from prefrl.labels.store import LabelStore
+from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory
 
 
@@ -44,6 +44,7 @@ def create_app(run: Path, settings: Settings) -> Flask:
     app.register_blueprint(pages(directory, store, desk, config, settings))
     app.register_blueprint(api(directory, store, desk, config.label.budget, settings))
     app.register_error_handler(HTTPException, _refuse)
+    app.register_error_handler(StoreError, _postpone)
     return app
 
 
@@ -59,6 +60,12 @@ def _refuse(error: HTTPException) -> Response | tuple[Response | str, int]:
         refusal.headers.extend(_allowed(error))
         return refusal, error.code
     return render_template("refused.html", heading=error.name, reason=reason), error.code
+
+
+def _postpone(error: StoreError) -> tuple[Response, int]:
+    """The database is busy or broken: the page keeps what it wanted to say, and asks again."""
+    current_app.logger.error(error)
+    return jsonify(error="the label store cannot be used just now"), 503
 
 
 def _allowed(error: HTTPException) -> list[tuple[str, str]]:

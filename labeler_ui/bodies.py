@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
@@ -15,73 +15,84 @@ MOST_BYTES = 64 * 1024
 MOST_PAIRS = 20
 LONGEST_ANSWER_S = 24 * 3600.0
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ID = re.compile(r"[0-9a-f]{32}")
-
 Body = TypeVar("Body")
 
 
-def _of(expected: str, check: Callable[[Any], bool]) -> Any:
-    return field(metadata={"expected": expected, "check": check})
+@dataclass(frozen=True)
+class Rule:
+    """What a field may hold: in words, and as a check."""
 
-
-def _uuid() -> Any:
-    return _of("a UUID in lower case", lambda value: _matches(_UUID, value))
-
-
-def _id() -> Any:
-    return _of("32 hexadecimal digits", lambda value: _matches(_ID, value))
-
-
-def _matches(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
+    expected: str
+    holds: Callable[[Any], bool]
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _pattern(pattern: str) -> Callable[[Any], bool]:
+    compiled = re.compile(pattern)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+Uuid = Annotated[
+    str,
+    Rule("a UUID in lower case", _pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
+]
+Id = Annotated[str, Rule("32 hexadecimal digits", _pattern("[0-9a-f]{32}"))]
+Number = Annotated[
+    int,
+    Rule(
+        f"a whole number from 1 to {MOST_PAIRS}",
+        lambda value: _is_number(value) and 1 <= value <= MOST_PAIRS and value == int(value),
+    ),
+]
+Choice = Annotated[
+    Answer,
+    Rule(f"one of {', '.join(ANSWERS)}", lambda value: isinstance(value, str) and value in ANSWERS),
+]
+Seconds = Annotated[
+    float,
+    Rule(
+        f"seconds from 0 to {LONGEST_ANSWER_S:.0f}",
+        lambda value: _is_number(value) and 0 <= value <= LONGEST_ANSWER_S,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class LeaseBody:
     """A page wants pairs, and keeps those that it has."""
 
-    session: str = _uuid()
-    n: int = _of(
-        f"a whole number from 1 to {MOST_PAIRS}",
-        lambda value: _is_number(value) and 1 <= value <= MOST_PAIRS and value == int(value),
-    )
+    session: Uuid
+    n: Number
 
 
 @dataclass(frozen=True)
 class ReleaseBody:
     """A page was closed."""
 
-    session: str = _uuid()
+    session: Uuid
 
 
 @dataclass(frozen=True)
 class AnswerBody:
     """Someone has answered: about the sides as the page showed them."""
 
-    id: str = _uuid()
-    session: str = _uuid()
-    query: str = _id()
-    answer: Answer = _of(
-        f"one of {', '.join(ANSWERS)}", lambda value: isinstance(value, str) and value in ANSWERS
-    )
-    time_to_answer_s: float = _of(
-        f"seconds from 0 to {LONGEST_ANSWER_S:.0f}",
-        lambda value: _is_number(value) and 0 <= value <= LONGEST_ANSWER_S,
-    )
+    id: Uuid
+    session: Uuid
+    query: Id
+    answer: Choice
+    time_to_answer_s: Seconds
 
 
 @dataclass(frozen=True)
 class UndoBody:
     """Someone takes their answer back."""
 
-    id: str = _uuid()
-    session: str = _uuid()
-    query: str = _id()
+    id: Uuid
+    session: Uuid
+    query: Id
 
 
 def read_body(request: Request, kind: type[Body]) -> Body:
@@ -109,13 +120,16 @@ def _refuse(constant: str) -> None:
 
 
 def _checked(kind: type[Body], values: dict[str, Any]) -> Body:
-    known = {f.name: f.metadata for f in fields(kind)}  # type: ignore[arg-type]
+    rules = {
+        name: hint.__metadata__[0]
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+    }
     for name in values:
-        if name not in known:
-            raise UnprocessableEntity(f"unknown field {name[:40]!r}; known: {', '.join(known)}")
-    for name, rules in known.items():
+        if name not in rules:
+            raise UnprocessableEntity(f"unknown field {name[:40]!r}; known: {', '.join(rules)}")
+    for name, rule in rules.items():
         if name not in values:
-            raise UnprocessableEntity(f"{name} is missing: expected {rules['expected']}")
-        if not rules["check"](values[name]):
-            raise UnprocessableEntity(f"{name}: expected {rules['expected']}")
+            raise UnprocessableEntity(f"{name} is missing: expected {rule.expected}")
+        if not rule.holds(values[name]):
+            raise UnprocessableEntity(f"{name}: expected {rule.expected}")
     return kind(**values)

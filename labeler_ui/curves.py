@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from prefrl.metrics import read_metrics
@@ -48,7 +49,7 @@ _SOURCES = (
             "policy.jsonl", "rollout/true_return"),
     _Source("predicted_return", "Predicted return", "of training episodes, what the agent is given",
             "policy.jsonl", "rollout/predicted_return"),
-    _Source("validation_accuracy", "Validation accuracy", "on answers the predictor did not train on",
+    _Source("validation_accuracy", "Validation accuracy", "on answers it was not fitted to",
             "reward.jsonl", "reward/validation_accuracy", 100.0, "%"),
     _Source("entropy", "Entropy", "how undecided the policy still is",
             "policy.jsonl", "train/entropy_loss", -1.0),
@@ -96,10 +97,5 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     if size <= 1:
         return points
     groups = [points[start : start + size] for start in range(0, len(points), size)]
-    means = [(_mean(step for step, _ in g), _mean(value for _, value in g)) for g in groups]
+    means = [(fmean(step for step, _ in g), fmean(value for _, value in g)) for g in groups]
     return [*means[:-1], points[-1]]
-
-
-def _mean(values: Any) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)

@@ -80,4 +80,4 @@ def _share(value: float | None) -> str:
 def _agreement(alpha: float | None) -> str:
     if alpha is None:
         return "No two people have answered the same pair."
-    return f"Agreement between people: Krippendorff’s alpha {alpha:.2f} (1 is perfect, 0 is chance)."
+    return f"Agreement between people, Krippendorff’s alpha: {alpha:.2f} (1 perfect, 0 chance)."

@@ -47,9 +47,7 @@ def serve(
         taken: int = listening.getsockname()[1]
         names = host_names(host)
         app = create_app(run, Settings(port=taken, host_names=names, **settings))
-        server = waitress.create_server(
-            app, sockets=[listening], threads=THREADS, ident=None, clear_untrusted_proxy_headers=True
-        )
+        server = waitress.create_server(app, sockets=[listening], threads=THREADS, ident=None)
         announce(taken)
         server.run()
 

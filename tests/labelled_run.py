@@ -74,7 +74,7 @@ def make_clip(seed: int) -> Clip:
 
 
 def make_frames(seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A bright ball on a path of its own; its number of pixels right of the middle grows."""
+    """A bright ball on a path of its own, `[T + 1, H, W, 3]`."""
     height, width = size
     rng = np.random.default_rng(seed)
     ground = np.array([40 + 20 * (seed % 3), 60, 50 + 25 * (seed % 4)], np.uint8)
@@ -87,6 +87,7 @@ def make_frames(seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         y = height * (y0 + 0.15 * math.sin(phase + t / 5))
         near = (rows - y) ** 2 + (columns - x) ** 2 < (0.06 * width) ** 2
         frame[near] = (242, 193, 78)
+        frame[:8, :8] = (4 * t, 0, 0)  # the frame's number, for tests to read
     return frames
 
 

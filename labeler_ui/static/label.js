@@ -89,7 +89,7 @@ function advance() {
     if (pair) player.show(pair.films);
     else player.clear();
   }
-  screen.showPresence(shown !== null, status);
+  screen.showPresence(shown, status);
 }
 
 async function refill() {

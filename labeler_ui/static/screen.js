@@ -56,8 +56,10 @@ export function showPlayback({ isPaused, speed, position }) {
 }
 
 /** With or without a pair on the screen. The reason stands where the clips would be. */
-export function showPresence(isThere, status) {
+export function showPresence(pair, status) {
+  const isThere = pair !== null;
   find("#stage").classList.toggle("vacant", !isThere);
+  find("#stage").dataset.query = pair?.query ?? "";
   find("#vacancy").textContent = isThere ? "" : vacancy(status);
   for (const button of document.querySelectorAll("#answers button")) {
     button.setAttribute("aria-disabled", String(!isThere));

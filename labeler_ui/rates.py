@@ -16,8 +16,8 @@ class Rate:
         burst: Requests for which there is room at once.
     """
 
-    per_second: float = 20.0
-    burst: float = 100.0
+    per_second: float = 30.0
+    burst: float = 200.0
 
 
 class RateLimit:

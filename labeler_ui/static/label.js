@@ -161,6 +161,7 @@ const ACTIONS = {
 };
 
 listen(document.querySelector("#stage"), act);
+help.addEventListener("close", () => (shownAt = performance.now()));
 if (!localStorage[`${place}practised`]) help.showModal();
 addEventListener("pagehide", () => {
   const body = new Blob([JSON.stringify({ session })], { type: "application/json" });

@@ -56,18 +56,18 @@ export class Pairs {
 
   async #lease() {
     const n = Math.max(AHEAD + 1, this.#queue.length);
+    const unsent = this.#outbox.queries;
     const { pairs, status } = await request("/api/leases", { session: this.#session, n });
-    this.#keepLeased(new Set(pairs.map((pair) => pair.query)));
+    this.#keep(new Set([...unsent, ...this.#outbox.queries, ...pairs.map((pair) => pair.query)]));
     this.#takeIn(pairs);
     this.#onStatus(status);
     this.#onChange();
   }
 
-  /** Someone else has what is no longer leased; of what is still to be sent the server knows less. */
-  #keepLeased(leased) {
-    const unsent = this.#outbox.queries;
+  /** Drops the others: someone else has them now. What the server did not know of was unsent. */
+  #keep(queries) {
     for (const pair of [...this.#queue]) {
-      if (!leased.has(pair.query) && !unsent.has(pair.query)) this.#drop(pair);
+      if (!queries.has(pair.query)) this.#drop(pair);
     }
   }
 

@@ -47,7 +47,11 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.dropout", 0, 0.9),
     ("predictor.error_rate", 0, 0.99),
     ("label.budget", 0, math.inf),
+    ("label.rationality", 0, 1e9),
+    ("label.myopia", 0, 1),
     ("label.mistake_probability", 0, 1),
+    ("label.skip_threshold", -1e30, 1e30),
+    ("label.equal_threshold", 0, 1e30),
     ("label.initial_fraction", SMALL, 1),
     ("label.schedule_end", SMALL, 1),
     ("label.half_rate_fraction", SMALL, 1e6),
@@ -67,7 +71,7 @@ def check(config: Config) -> None:
     for name, least, most in LIMITS:
         part, _, setting = name.rpartition(".")
         value = getattr(getattr(config, part) if part else config, setting)
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:

@@ -1,5 +1,6 @@
 """Figures about the people: how much they answer, how alike, and how like themselves."""
 
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -100,12 +101,35 @@ def _figures(labeler: str, answers: Sequence[Standing]) -> LabelerFigures:
 
 def _alike(answers: Sequence[Standing]) -> list[bool]:
     """For each repeat that one labeler answered: whether as the original."""
-    choices = {answer.query_id: answer.choice for answer in answers}
+    return [first.choice == second.choice for first, second in _repeats(answers)]
+
+
+def _repeats(answers: Sequence[Standing]) -> list[tuple[Standing, Standing]]:
+    """Each repeat that has an answer, after the same labeler's answer to the original."""
+    given = {(answer.query_id, answer.labeler): answer for answer in answers}
     return [
-        answer.choice == choices[answer.repeat_of]
+        (given[answer.repeat_of, answer.labeler], answer)
         for answer in answers
-        if answer.repeat_of in choices
+        if answer.repeat_of and (answer.repeat_of, answer.labeler) in given
     ]
+
+
+def error_rate(answers: Sequence[Standing]) -> float | None:
+    """With what probability labelers answer at random, judged by their repeats.
+
+    Who guesses between left and right with probability e prefers the other clip with probability
+    e / 2, so two answers are alike with probability a = (1 - e / 2)^2 + (e / 2)^2, which is solved
+    for e. Repeats in which no clip was chosen say nothing about it.
+
+    Returns:
+        0 to 1; None where no repeat says anything.
+    """
+    alike = [
+        first.better == second.better
+        for first, second in _repeats(answers)
+        if first.better and second.better
+    ]
+    return 1 - math.sqrt(max(0.0, 2 * statistics.fmean(alike) - 1)) if alike else None
 
 
 def agreement(answers: Iterable[Standing]) -> float | None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from prefrl.labels.codec import StoreError, decode_clip, encode_clip
 from prefrl.labels.database import Database
 from prefrl.labels.events import answered_by, insert_labels
+from prefrl.labels.figures import error_rate, standing
 from prefrl.labels.schema import (
     CLIPS,
     LABEL_FIELDS,
@@ -246,6 +247,11 @@ class LabelStore(Database):
         numbers = dict.fromkeys(ANSWERS, 0)
         numbers.update((row.answer, row.n) for row in rows)
         return StoreCounts(n_queries or 0, n_answered or 0, sum(numbers.values()), numbers)
+
+    def measured_error_rate(self) -> float | None:
+        """With what probability labelers answer at random; None before any repeat is answered."""
+        with self.transaction() as connection:
+            return error_rate(standing(connection))
 
     def copy_from(self, other: "LabelStore") -> int:
         """Take over all clips, their pictures, queries and labels of a store of the same task.

@@ -163,8 +163,17 @@ class LabelConfig:
     """Labels over the whole run, the initial ones included."""
     labeler: Annotated[Literal["oracle"], arg(aliases=("--labeler",))] = "oracle"
     """Who answers: the synthetic oracle compares the clips' true rewards."""
+    rationality: float | None = None
+    """Beta: how surely the oracle prefers the larger return, after a Bradley-Terry model. None:
+    always (Lee et al. 2021, section 3, as the next four)."""
+    myopia: float = 1.0
+    """Gamma: the oracle's weight of a step is this times that of the step after it."""
     mistake_probability: float = 0.0
-    """Probability that the oracle gives the opposite answer."""
+    """Epsilon: probability that the oracle gives the opposite answer."""
+    skip_threshold: float | None = None
+    """The oracle cannot compare two clips whose sums of rewards are both below this."""
+    equal_threshold: float = 0.0
+    """To the oracle, sums of rewards that differ by less than this are equal."""
     initial_fraction: float = 0.25
     """Share of the budget asked before the policy learns (paper: 25% for physics)."""
     schedule: Literal["decay", "constant"] = "decay"

@@ -52,7 +52,11 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.dropout", 0, 0.9),
     ("predictor.error_rate", 0, 0.99),
     ("label.budget", 0, math.inf),
+    ("label.rationality", 0, 1e9),
+    ("label.myopia", 0, 1),
     ("label.mistake_probability", 0, 1),
+    ("label.skip_threshold", -1e30, 1e30),
+    ("label.equal_threshold", 0, 1e30),
     ("label.initial_fraction", SMALL, 1),
     ("label.schedule_end", SMALL, 1),
     ("label.half_rate_fraction", SMALL, 1e6),
@@ -72,7 +76,8 @@ def check(config: Config) -> None:
     for name, least, most in LIMITS:
         part, _, setting = name.rpartition(".")
         value = getattr(getattr(config, part) if part else config, setting)
-        if not least <= value <= most or value == math.inf:
+        allowed = value is None or (least <= value <= most and value != math.inf)
+        if not allowed:
             wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:

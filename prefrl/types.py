@@ -6,6 +6,7 @@ members, `B` a batch.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 
 Answer = Literal["left", "right", "equal", "incomparable"]
 ANSWERS: tuple[Answer, ...] = ("left", "right", "equal", "incomparable")
+
+# A raw event, no answer: who stores it takes their last answer to the query back.
+Withdrawn = Literal["withdrawn"]
+WITHDRAWN: Withdrawn = "withdrawn"
 
 # The probability that the left clip is better, for every answer that trains. "Incomparable" says
 # nothing about the reward and trains nothing. Source: Christiano et al. 2017, section 2.2.3.
@@ -116,6 +121,31 @@ class Clip:
         return cleared
 
 
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What a person sees of a clip: the environment's own picture, before and after each step.
+
+    Attributes:
+        frames: `[T + 1, H, W, 3] uint8`, RGB; the first is the one before the first action.
+        frames_per_second: At which it is to be shown.
+
+    Raises:
+        ValueError: No frames, another shape or dtype, or a speed that is no positive number.
+    """
+
+    frames: NDArray[np.uint8]
+    frames_per_second: float
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.frames.shape, self.frames.dtype
+        if len(shape) != 4 or shape[3] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(f"frames: expected [T + 1, H, W, 3] uint8, got {list(shape)} {dtype}")
+        if not 0 < self.frames_per_second < math.inf:
+            raise ValueError(
+                f"frames_per_second: expected more than 0, got {self.frames_per_second}"
+            )
+
+
 @dataclass(frozen=True)
 class TaskSpaces:
     """The shapes of a task, after images were made grey and small.
@@ -173,13 +203,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Label:
-    """One raw answer: a fact, never changed. The last of each (query, labeler) counts.
+    """One raw event: a fact, never changed. The last of each (query, labeler) counts.
 
     Attributes:
         id: Made by the labeler, so that an answer sent twice is stored once.
         query_id: The query that was answered.
         labeler: Who answered.
-        answer: About the clips as stored in the query, whatever side they were shown on.
+        answer: About the clips as stored in the query, whatever side they were shown on; or
+            `withdrawn`, after which the query waits for this labeler again.
         answered_at: Seconds since the epoch, UTC.
         time_to_answer_s: From the showing to the answer; 0 for an oracle.
         shown_left: Id of the clip that stood on the left.
@@ -189,15 +220,16 @@ class Label:
     id: str
     query_id: str
     labeler: str
-    answer: Answer
+    answer: Answer | Withdrawn
     answered_at: float
     time_to_answer_s: float
     shown_left: str
     snapshot_version: int = 0
 
     def __post_init__(self) -> None:
-        if self.answer not in ANSWERS:
-            raise ValueError(f"answer: expected one of {', '.join(ANSWERS)}, got {self.answer!r}")
+        known = (*ANSWERS, WITHDRAWN)
+        if self.answer not in known:
+            raise ValueError(f"answer: expected one of {', '.join(known)}, got {self.answer!r}")
 
 
 @dataclass(frozen=True)

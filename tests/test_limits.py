@@ -28,7 +28,9 @@ REFUSED = [
     ("label.half_rate_fraction", 0.0),
     ("predictor.dropout", 1.0), ("predictor.dropout", -0.1), ("predictor.dropout", math.nan),
     ("predictor.error_rate", 1.0), ("label.mistake_probability", 1.1),
-    ("label.mistake_probability", -0.5), ("predictor.inputs", ()), ("seed", -1),
+    ("label.mistake_probability", -0.5), ("label.rationality", -1.0), ("label.myopia", 1.01),
+    ("label.equal_threshold", -0.1), ("label.skip_threshold", math.nan),
+    ("predictor.inputs", ()), ("seed", -1),
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.store import LabelStore
+from prefrl.labels.teachers import Teacher
 from prefrl.types import Query
 
 
@@ -27,7 +28,7 @@ def test_the_larger_sum_of_true_rewards_wins(better, worse):
 
 
 def test_ties_are_equal_and_go_to_no_side(make_clip):
-    oracle = Oracle(np.random.default_rng(0), mistake_probability=0.9)
+    oracle = Oracle(np.random.default_rng(0), Teacher(mistake_probability=0.9))
     one, other = make_clip(1, rewards=[1.0, 0.0]), make_clip(2, rewards=[0.0, 1.0])
     assert {ask(oracle, one, other).answer for _ in range(50)} == {"equal"}
     assert {ask(oracle, other, one).answer for _ in range(50)} == {"equal"}
@@ -42,7 +43,7 @@ def test_rewards_are_summed_in_double_precision(make_clip):
 
 def test_mistakes_are_made_exactly_once_at_their_rate(better, worse):
     # Applied twice, 0.3 would show as 0.42, or as 0.09.
-    oracle, n = Oracle(np.random.default_rng(0), mistake_probability=0.3), 4000
+    oracle, n = Oracle(np.random.default_rng(0), Teacher(mistake_probability=0.3)), 4000
     wrong = sum(ask(oracle, better, worse).answer == "right" for _ in range(n))
     assert wrong / n == pytest.approx(0.3, abs=0.03)
 
@@ -61,7 +62,7 @@ def test_the_preferred_clip_stands_on_both_sides(better, worse):
 
 def test_the_same_seed_gives_the_same_answers(better, worse):
     def answers():
-        oracle = Oracle(np.random.default_rng(7), mistake_probability=0.5)
+        oracle = Oracle(np.random.default_rng(7), Teacher(mistake_probability=0.5))
         labels = [ask(oracle, better, worse) for _ in range(50)]
         return [(label.id, label.answer, label.shown_left) for label in labels]
 

@@ -248,7 +248,7 @@ def test_another_schema_version_is_refused(path, store):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE meta SET schema_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="expected schema version 1 of a label store, got 99"):
+    with pytest.raises(StoreError, match="expected schema version 2 of a label store, got 99"):
         LabelStore.open(path)
 
 
@@ -300,14 +300,14 @@ def test_answers_survive_a_process_killed_right_after_adding_them(path, store, c
 
 DIE_INSIDE = """
 import os, signal, sys
-from prefrl.labels import store as module
+from prefrl.labels import events, store as module
 from prefrl.types import Label
 store = module.LabelStore.open(sys.argv[1])
-insert = module._insert_absent
+insert = events.insert_absent
 def insert_and_die(*arguments):
     insert(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
-module._insert_absent = insert_and_die
+events.insert_absent = insert_and_die
 store.add_labels([Label("x", sys.argv[2], "anna", "left", 0.0, 0.0, "")])
 """
 

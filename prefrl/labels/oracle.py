@@ -6,24 +6,26 @@ import time
 import numpy as np
 
 from prefrl.labels.store import LabelStore
-from prefrl.types import Answer, Clip, Label, Labeler, Query
+from prefrl.labels.teachers import Teacher, total
+from prefrl.types import Clip, Label, Labeler, Query
 
 
 class Oracle:
-    """Prefers the clip with the larger sum of true rewards; exact ties are `equal`.
+    """Compares the true rewards of clips, as a teacher does.
 
+    The default teacher prefers the clip with the larger sum; exact ties are `equal`.
     Source: Christiano et al. 2017, section 3.1.
 
     Args:
-        rng: Draws the mistakes, and the side on which each clip is shown.
-        mistake_probability: Probability that a preference is turned round. Ties never are.
+        rng: Draws the teacher's answers, and the side on which each clip is shown.
+        teacher: Who judges.
     """
 
     name: str = "oracle"
 
-    def __init__(self, rng: np.random.Generator, mistake_probability: float = 0.0) -> None:
+    def __init__(self, rng: np.random.Generator, teacher: Teacher | None = None) -> None:
         self._rng = rng
-        self._mistake_probability = mistake_probability
+        self._teacher = teacher or Teacher()
 
     def answer(self, query: Query, left: Clip, right: Clip) -> Label:
         """The label of one query.
@@ -31,32 +33,24 @@ class Oracle:
         Raises:
             ValueError: A clip's true rewards have no sum.
         """
-        mistaken = self._rng.random() < self._mistake_probability
+        for clip in (left, right):
+            if np.isnan(total(clip.true_rewards)):
+                raise ValueError(
+                    f"the true rewards of clip {clip.id} sum to nan: nothing to compare"
+                )
+        answer = self._teacher.judge(left.true_rewards, right.true_rewards, self._rng)
         shown_left = query.left if self._rng.random() < 0.5 else query.right
         identity = f"{query.id}:{self.name}".encode()
         return Label(
             id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
             query_id=query.id,
             labeler=self.name,
-            answer=_compare(_total(left), _total(right), mistaken),
+            answer=answer,
             answered_at=time.time(),
             time_to_answer_s=0.0,
             shown_left=shown_left,
             snapshot_version=query.snapshot_version,
         )
-
-
-def _total(clip: Clip) -> float:
-    total = float(clip.true_rewards.sum(dtype=np.float64))
-    if np.isnan(total):
-        raise ValueError(f"the true rewards of clip {clip.id} sum to nan: nothing to compare")
-    return total
-
-
-def _compare(left: float, right: float, mistaken: bool) -> Answer:
-    if left == right:
-        return "equal"
-    return "left" if (left > right) != mistaken else "right"
 
 
 def answer_pending(store: LabelStore, labeler: Labeler) -> int:

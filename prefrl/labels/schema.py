@@ -1,17 +1,15 @@
-"""The tables of a label store, the connections to them, and questions that any table answers."""
+"""The tables of a label store, and questions that any table answers."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from prefrl.labels.codec import StoreError
+from prefrl.types import Label, Query
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = sa.MetaData()
 META = sa.Table(
@@ -19,6 +17,7 @@ META = sa.Table(
     SCHEMA,
     sa.Column("schema_version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("fingerprint", sa.JSON, nullable=False),
+    sa.Column("trained_position", sa.Integer, nullable=False),
 )
 CLIPS = sa.Table(
     "clips",
@@ -26,6 +25,19 @@ CLIPS = sa.Table(
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Column("env_step", sa.BigInteger, nullable=False),
+)
+SHEETS = sa.Table(
+    "sheets",
+    SCHEMA,
+    sa.Column("clip_id", sa.ForeignKey(CLIPS.c.id), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("frames", sa.Integer, nullable=False),
+    sa.Column("frames_per_second", sa.Double, nullable=False),
+    sa.Column("png", sa.LargeBinary, nullable=False),
 )
 QUERIES = sa.Table(
     "queries",
@@ -36,8 +48,11 @@ QUERIES = sa.Table(
     sa.Column("right", sa.ForeignKey(CLIPS.c.id), nullable=False),
     sa.Column("env_step", sa.BigInteger, nullable=False),
     sa.Column("snapshot_version", sa.Integer, nullable=False),
-    sa.Column("repeat_of", sa.ForeignKey("queries.id")),
+    sa.Column("repeat_of", sa.ForeignKey("queries.id"), index=True),
     sa.Column("asked_at", sa.Double, nullable=False),
+    # How many labelers' last event is an answer; follows from `labels`, and changes with them.
+    sa.Column("answered_by", sa.Integer, nullable=False, default=0),
+    sa.Index("queries_by_answers", "answered_by", "position"),
 )
 LABELS = sa.Table(
     "labels",
@@ -53,49 +68,33 @@ LABELS = sa.Table(
     sa.Column("snapshot_version", sa.Integer, nullable=False),
     sa.Index("labels_by_query", "query_id", "labeler"),
 )
+LEASES = sa.Table(
+    "leases",
+    SCHEMA,
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("query_id", sa.ForeignKey(QUERIES.c.id), nullable=False),
+    sa.Column("labeler", sa.String(256), nullable=False),
+    sa.Column("session", sa.String(128), nullable=False),
+    sa.Column("shown_left", sa.String(32), nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.UniqueConstraint("query_id", "labeler", "session"),
+    sa.Index("leases_by_session", "session", "expires_at"),
+)
+INVITATIONS = sa.Table(
+    "invitations",
+    SCHEMA,
+    sa.Column("name", sa.String(256), primary_key=True),
+    sa.Column("token_sha256", sa.String(64), nullable=False, unique=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("revoked_at", sa.Double),
+)
+
+QUERY_FIELDS = [QUERIES.c[name] for name in Query.__dataclass_fields__]
+LABEL_FIELDS = [LABELS.c[name] for name in Label.__dataclass_fields__]
 
 
-def connect(where: str | Path) -> tuple[sa.Engine, str]:
-    """The database, and its name for messages (without a password)."""
-    try:
-        if isinstance(where, str) and "://" in where:
-            url = sa.make_url(where)
-            engine = sa.create_engine(url)
-        else:
-            url = sa.URL.create("sqlite", database=str(where))
-            engine = sa.create_engine(url)
-    except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"no database of this kind: {first_line(error)}") from error
-    if engine.dialect.name != "sqlite":
-        return engine, engine.url.render_as_string()
-    sa.event.listen(engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine, str(engine.url.database)
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # sqlite3 would begin transactions too late
-    connection.execute("PRAGMA busy_timeout = 30000")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    # Beyond FULL: the journal's removal, which is the commit, is on disk before it returns.
-    connection.execute("PRAGMA synchronous = EXTRA")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-@contextmanager
-def transaction(engine: sa.Engine, name: str, writes: bool = False) -> Iterator[sa.Connection]:
-    """One transaction: committed at the end, nothing of it where an error was raised.
-
-    Raises:
-        StoreError: The database refuses; begins with the name.
-    """
-    try:
-        with engine.begin() as connection:
-            if writes:  # to own the one row of meta is to be the only writer, in any database
-                connection.execute(META.update().values(schema_version=SCHEMA_VERSION))
-            yield connection
-    except SQLAlchemyError as error:
-        raise StoreError(f"{name}: {first_line(error)}") from error
+class UnknownId(StoreError):
+    """What was named is not in the store."""
 
 
 def create_tables(connection: sa.Connection, name: str, fingerprint: Mapping[str, Any]) -> None:
@@ -107,7 +106,11 @@ def create_tables(connection: sa.Connection, name: str, fingerprint: Mapping[str
     if set(sa.inspect(connection).get_table_names()) & set(SCHEMA.tables):
         raise StoreError(f"{name}: there is a label store already")
     SCHEMA.create_all(connection)
-    row = {"schema_version": SCHEMA_VERSION, "fingerprint": without_tuples(fingerprint)}
+    row = {
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": without_tuples(fingerprint),
+        "trained_position": 0,
+    }
     connection.execute(META.insert().values(row))
 
 
@@ -117,7 +120,7 @@ def check_tables(connection: sa.Connection, name: str) -> None:
     Raises:
         StoreError: There is none, or it has another schema version.
     """
-    if not set(SCHEMA.tables) <= set(sa.inspect(connection).get_table_names()):
+    if META.name not in sa.inspect(connection).get_table_names():
         raise StoreError(f"{name}: this is no label store")
     version = connection.scalar(sa.select(META.c.schema_version))
     if version != SCHEMA_VERSION:
@@ -126,12 +129,14 @@ def check_tables(connection: sa.Connection, name: str) -> None:
         )
 
 
-def known_ids(connection: sa.Connection, table: sa.Table, ids: Iterable[str]) -> set[str]:
-    """Those of the ids that the table has."""
+def known_ids(
+    connection: sa.Connection, column: sa.ColumnElement[str], ids: Iterable[str]
+) -> set[str]:
+    """Those of the ids that the column has."""
     return {
         id
         for some in in_parts(ids)
-        for id in connection.scalars(sa.select(table.c.id).where(table.c.id.in_(some)))
+        for id in connection.scalars(sa.select(column).where(column.in_(some)))
     }
 
 
@@ -141,12 +146,25 @@ def refuse_unknown(
     """Refuse ids that the table lacks.
 
     Raises:
-        StoreError: The first of them, called by the noun.
+        UnknownId: The first of them, called by the noun.
     """
-    known = known_ids(connection, table, ids)
+    known = known_ids(connection, table.c.id, ids)
     for id in ids:
         if id not in known:
-            raise StoreError(f"{name}: there is no {noun} {id!r}")
+            raise UnknownId(f"{name}: there is no {noun} {id!r}")
+
+
+def insert_absent(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Insert the rows whose ids are new. Nobody else writes meanwhile (see `Database`)."""
+    known = known_ids(connection, table.c.id, [row["id"] for row in rows])
+    fresh: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["id"] not in known:
+            fresh.setdefault(row["id"], row)
+    if fresh:
+        connection.execute(table.insert(), list(fresh.values()))
 
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
@@ -156,16 +174,19 @@ def all_rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]
     return [dict(row) for row in rows.mappings()]
 
 
+def rows_where(
+    connection: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    """A table's rows for which something holds."""
+    rows = connection.execute(sa.select(table).where(condition))
+    return [dict(row) for row in rows.mappings()]
+
+
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
     """Ids in parts that fit into one statement (SQLite: 32,766 variables) and into memory."""
     listed = list(ids)
     for start in range(0, len(listed), 500):
         yield listed[start : start + 500]
-
-
-def first_line(error: Exception) -> str:
-    """What the database itself said, in one line."""
-    return str(getattr(error, "orig", None) or error).partition("\n")[0]
 
 
 def without_tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prefrl.compute import prepare
 from prefrl.config import Config
 from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.store import LabelStore
+from prefrl.labels.teachers import Teacher
 from prefrl.link import Reporter
 from prefrl.metrics import Metrics, correlation
 from prefrl.policy.loop import act_at_random, make_recorder
@@ -27,7 +28,15 @@ from prefrl.types import Clip, ClipPair, Labeler, Query, RewardSnapshot, TaskSpa
 
 def make_labeler(config: Config) -> Labeler:
     """Who answers in this run."""
-    return Oracle(np.random.default_rng((config.seed, 4)), config.label.mistake_probability)
+    label = config.label
+    teacher = Teacher(
+        rationality=label.rationality,
+        myopia=label.myopia,
+        mistake_probability=label.mistake_probability,
+        skip_threshold=label.skip_threshold,
+        equal_threshold=label.equal_threshold,
+    )
+    return Oracle(np.random.default_rng((config.seed, 4)), teacher)
 
 
 def make_trainer(

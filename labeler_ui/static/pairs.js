@@ -1,0 +1,97 @@
+import { request } from "./api.js";
+import { Film } from "./film.js";
+
+const AHEAD = 3; // pairs fetched and decoded before they are needed
+
+/**
+ * The pairs leased to this tab, oldest first, decoded ahead. The first is the one on the screen.
+ *
+ * A pair is `{ query, left, right, lease_s }` as the server described it, with `films` once both
+ * are decoded.
+ */
+export class Pairs {
+  #session;
+  #outbox;
+  #onChange;
+  #onStatus;
+  #queue = [];
+  #answered = new Set();
+  #filling = null;
+  #fillAgain = false;
+
+  /** `onChange()` after each change; `onStatus(status)` with what the server says of the run. */
+  constructor(session, outbox, { onChange, onStatus }) {
+    this.#session = session;
+    this.#outbox = outbox;
+    this.#onChange = onChange;
+    this.#onStatus = onStatus;
+  }
+
+  /** The pair to show, or undefined while none is ready. */
+  get first() {
+    return this.#queue[0]?.films && this.#queue[0];
+  }
+
+  /** Lets go of an answered pair. */
+  remove(pair) {
+    this.#answered.add(pair.query);
+    this.#drop(pair);
+  }
+
+  /** Brings an answered pair back, before all others. */
+  async restore(pair) {
+    this.#answered.delete(pair.query);
+    const restored = { ...pair, films: undefined };
+    this.#queue.unshift(restored);
+    await this.#decode(restored);
+  }
+
+  /** Leases what is missing, and renews what is held. Throws as `request` does. */
+  async fill() {
+    this.#fillAgain = this.#filling !== null;
+    this.#filling ??= this.#lease().finally(() => (this.#filling = null));
+    await this.#filling;
+    if (this.#fillAgain) await this.fill();
+  }
+
+  async #lease() {
+    const n = Math.max(AHEAD + 1, this.#queue.length);
+    const unsent = this.#outbox.queries;
+    const { pairs, status } = await request("/api/leases", { session: this.#session, n });
+    this.#keep(new Set([...unsent, ...this.#outbox.queries, ...pairs.map((pair) => pair.query)]));
+    this.#takeIn(pairs);
+    this.#onStatus(status);
+    this.#onChange();
+  }
+
+  /** Drops the others: someone else has them now. What the server did not know of was unsent. */
+  #keep(queries) {
+    for (const pair of [...this.#queue]) {
+      if (!queries.has(pair.query)) this.#drop(pair);
+    }
+  }
+
+  #takeIn(pairs) {
+    const known = new Set(this.#queue.map((pair) => pair.query));
+    for (const pair of pairs) {
+      if (known.has(pair.query) || this.#answered.has(pair.query)) continue;
+      this.#queue.push(pair);
+      this.#decode(pair);
+    }
+  }
+
+  async #decode(pair) {
+    try {
+      pair.films = await Promise.all([Film.load(pair.left), Film.load(pair.right)]);
+    } catch {
+      this.#drop(pair); // the next filling brings it again
+    }
+    if (!this.#queue.includes(pair)) pair.films?.forEach((film) => film.close());
+    this.#onChange();
+  }
+
+  #drop(pair) {
+    this.#queue = this.#queue.filter((other) => other !== pair);
+    pair.films?.forEach((film) => film.close());
+  }
+}

@@ -1,0 +1,62 @@
+"""The line of figures above the clips: how far the labels are, how fast they come."""
+
+import math
+import threading
+from collections import deque
+from typing import TypedDict
+
+from labeler_ui.settings import Activity, Settings
+from prefrl.labels.desk import LabelDesk
+from prefrl.labels.store import LabelStore
+
+WINDOW_S = 600.0
+
+
+class Status(TypedDict):
+    """What the page says of the run. Answers to repeats are not counted."""
+
+    given: int
+    budget: int
+    answers_per_hour: int | None
+    seconds_left: int | None
+    ready: int
+    activity: Activity
+
+
+class Pace:
+    """How fast answers have come in the last ten minutes, everybody's together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answered_at: deque[float] = deque()
+
+    def add(self, now: float) -> None:
+        """One more answer."""
+        with self._lock:
+            self._answered_at.append(now)
+
+    def per_hour(self, now: float) -> float | None:
+        """Answers an hour; None while there are fewer than two."""
+        with self._lock:
+            while self._answered_at and self._answered_at[0] < now - WINDOW_S:
+                self._answered_at.popleft()
+            n = len(self._answered_at)
+            passed_s = now - self._answered_at[0] if n else 0.0
+        return (n - 1) * 3600 / passed_s if n > 1 and passed_s > 0 else None
+
+
+def status_of(
+    store: LabelStore, desk: LabelDesk, labeler: str, pace: Pace, budget: int, settings: Settings
+) -> Status:
+    """The figures as they are now; what is ready is ready for this labeler."""
+    now = settings.clock()
+    given, rate = store.counts().answered, pace.per_hour(now)
+    left_s = math.ceil(max(0, budget - given) * 3600 / rate) if rate else None
+    return {
+        "given": given,
+        "budget": budget,
+        "answers_per_hour": None if rate is None else round(rate),
+        "seconds_left": left_s,
+        "ready": desk.ready(now, labeler),
+        "activity": settings.activity(),
+    }

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labeler_ui.charts import BOTTOM, LEFT, RIGHT, TOP, chart_of, round_marks, written
+from labeler_ui.curves import MOST_POINTS, Curve, curves_of
+from labeler_ui.instructions import GENERAL, instructions_for
+from labeler_ui.rates import Rate, RateLimit
+from prefrl.recipes import RECIPES
+from prefrl.run_directory import RunDirectory
+
+numbers = st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e-6)
+
+
+@given(numbers, numbers)
+def test_marks_enclose_the_values_and_are_few(one, other):
+    low, high = min(one, other), max(one, other)
+    marks = round_marks(low, high)
+    assert marks[0] <= low + 1e-9 * abs(low)
+    assert marks[-1] >= high - 1e-9 * abs(high)
+    assert 2 <= len(marks) <= 6
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e7), numbers), min_size=1, max_size=30))
+def test_a_curve_lies_inside_its_chart(points):
+    chart = chart_of(Curve("name", "Title", "note", "", sorted(points)))
+    for place in chart.line.split():
+        x, y = map(float, place.split(","))
+        assert LEFT <= x <= RIGHT
+        assert TOP - 0.1 <= y <= BOTTOM + 0.1
+
+
+def test_a_curve_without_points_has_no_line():
+    chart = chart_of(Curve("name", "Title", "note", "", []))
+    assert (chart.line, chart.newest) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.12345, "", "0.123"), (-21, "", "−21"), (1412.3, "", "1,412"), (1_234_567, "", "1.23M"),
+     (87.4, "%", "87%"), (45_600, "", "45.6k")],
+)  # fmt: skip
+def test_values_are_written_as_people_do(value, unit, text):
+    assert written(value, unit) == text
+
+
+def test_long_curves_are_thinned_and_end_where_they_end(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    run.metrics.mkdir()
+    lines = [{"step": step, "rollout/true_return": float(step % 2)} for step in range(10_001)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run.metrics / "policy.jsonl").write_text(text)
+    curve = curves_of(run)[0]
+    assert len(curve.points) <= MOST_POINTS
+    assert curve.points[-1] == (10_000, 0.0)
+    assert all(0.4 < value < 0.6 for _, value in curve.points[:-1])
+
+
+def test_every_recipe_has_a_question_of_its_own():
+    for recipe in RECIPES.values():
+        assert instructions_for(recipe.config.env.id) != GENERAL
+    assert instructions_for("my/Task-v0") == GENERAL
+
+
+def test_a_rate_limit_forgets_those_who_rested():
+    limit = RateLimit(Rate(per_second=1, burst=2))
+    for n in range(5000):
+        assert limit.admits(f"visitor {n}", now=float(n))
+    assert len(limit._used) <= 1001

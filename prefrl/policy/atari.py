@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ale_py
+import cv2
 import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
@@ -25,6 +26,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 # ALE's own default, half an hour of play at 60 frames a second.
 MAX_FRAMES = 108_000
+
+# Methods that a filmed environment has, and where games in colour keep what they give.
+PICTURES = {"picture": "pictures", "last_picture": "last_pictures"}
 
 gymnasium.register_envs(ale_py)
 
@@ -65,6 +69,80 @@ def make_python_atari_env(
     )
 
 
+class ColourGames(AtariVectorEnv):
+    """ALE's vector environment in colour, greyed and resized here as ALE does it.
+
+    ALE maxes two frames before it greys them in the one form and after it in the other, so where
+    two colours flicker in one place the greys differ: they are then those of SB3's wrappers.
+    Elsewhere they are equal to the last bit.
+
+    Args:
+        game: ALE's name of it.
+        n_envs: Games played together.
+        screen: Height and width of the game's own screen.
+        img_height: Of the grey frames.
+        img_width: Of the grey frames.
+        frameskip: Emulator frames a decision.
+        settings: ALE's others.
+
+    Attributes:
+        frames_per_second: Decisions a second of the game.
+        pictures: `[n_envs, H, W, 3] uint8`, the games as they are.
+        last_pictures: The same where an episode just ended, as it ended.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        n_envs: int,
+        *,
+        screen: tuple[int, int],
+        img_height: int,
+        img_width: int,
+        frameskip: int,
+        **settings: Any,
+    ) -> None:
+        height, width = screen
+        super().__init__(
+            game, n_envs, img_height=height, img_width=width, grayscale=False,
+            frameskip=frameskip, **settings,
+        )  # fmt: skip
+        self._size = img_width, img_height  # as OpenCV has it
+        self.frames_per_second = 60 / frameskip
+
+    def reset(self, **arguments: Any) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode in every game."""
+        screens, info = super().reset(**arguments)
+        self.pictures = screens[:, 0]
+        return self._grey(self.pictures), info
+
+    def recv(self) -> tuple[NDArray[np.uint8], Any, Any, Any, dict[str, Any]]:
+        """What a step gave, its frames grey."""
+        screens, rewards, terminated, truncated, info = super().recv()
+        self.pictures = screens[:, 0]
+        if "final_obs" in info:
+            self.last_pictures = info["final_obs"][:, 0]
+            info["final_obs"] = self._grey(self.last_pictures)
+        return self._grey(self.pictures), rewards, terminated, truncated, info
+
+    def _grey(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`[n_envs, 1, img_height, img_width] uint8`."""
+        width, height = self._size
+        frames = np.empty((len(pictures), 1, height, width), np.uint8)
+        for picture, (frame,) in zip(pictures, frames, strict=True):
+            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+            cv2.resize(grey, self._size, dst=frame, interpolation=cv2.INTER_AREA)
+        return frames
+
+
+def _screen(env_id: str) -> tuple[int, int]:
+    """Height and width of a game's own screen."""
+    env = gymnasium.make(env_id)
+    height, width, _ = env.observation_space.shape or ()
+    env.close()
+    return height, width
+
+
 class AtariVecEnv(VecEnv):
     """ALE's vector environment as SB3 expects one.
 
@@ -80,6 +158,7 @@ class AtariVecEnv(VecEnv):
         max_frames: Emulator frames after which an episode is truncated.
         num_threads: Threads that play; 0 takes one for each processor core. What is played does
             not depend on it.
+        films: Play in colour, so that `picture` and `last_picture` can be called.
     """
 
     def __init__(
@@ -93,8 +172,10 @@ class AtariVecEnv(VecEnv):
         noop_max: int = 30,
         max_frames: int = MAX_FRAMES,
         num_threads: int = 0,
+        films: bool = False,
     ) -> None:
-        self._games = AtariVectorEnv(
+        colours: dict[str, Any] = {"screen": _screen(env_id)} if films else {"grayscale": True}
+        self._games = (ColourGames if films else AtariVectorEnv)(
             gymnasium.spec(env_id).kwargs["game"],
             n_envs,
             num_threads=num_threads,
@@ -103,13 +184,13 @@ class AtariVecEnv(VecEnv):
             autoreset_mode=AutoresetMode.SAME_STEP,
             img_height=image_size,
             img_width=image_size,
-            grayscale=True,
             stack_num=1,
             frameskip=frame_skip,
             noop_max=noop_max,
             episodic_life=False,
             reward_clipping=False,
             use_fire_reset=True,
+            **colours,
         )
         self._frame_shape = (1, image_size, image_size)
         self._stepping = False
@@ -180,12 +261,15 @@ class AtariVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Refuse.
+        """`picture` or `last_picture` of games in colour, `[H, W, 3] uint8` each.
 
         Raises:
-            AttributeError: Always.
+            AttributeError: Another method, or grey games.
         """
-        raise AttributeError(f"cannot call {method_name!r}: ALE's games are not Python objects")
+        if not isinstance(self._games, ColourGames) or method_name not in PICTURES:
+            raise AttributeError(f"cannot call {method_name!r}: ALE's games are not Python objects")
+        pictures = getattr(self._games, PICTURES[method_name])
+        return [pictures[i] for i in self._get_indices(indices)]
 
     def env_is_wrapped(
         self, wrapper_class: type[gymnasium.Wrapper], indices: Any = None

@@ -7,6 +7,7 @@ latest snapshot.
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +28,7 @@ from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout, substitute
 from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise
 from prefrl.run_directory import RunDirectory
-from prefrl.types import ClipPair, RewardPredictor, RewardSnapshot
+from prefrl.types import RewardPredictor, RewardSnapshot
 
 RECENT_EPISODES = 20  # the training return shown is the mean over so many
 SAVE_EVERY_S = 30  # what a killed run loses of its policy at most
@@ -138,8 +139,8 @@ class PolicyLoop:
             and not self.stopped()
         ):
             if not told:
-                pair = self.recorder.last_pair
-                told = self.link.offer(ClipPair(pair.first, pair.second, self.recorder.env_steps))
+                pair = replace(self.recorder.last_pair, env_step=self.recorder.env_steps)
+                told = self.link.offer(pair)
             self.take_latest_snapshot()
             time.sleep(0.001)
 

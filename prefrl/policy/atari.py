@@ -110,9 +110,14 @@ class ColourGames(AtariVectorEnv):
         self._size = img_width, img_height  # as OpenCV has it
         self.frames_per_second = 60 / frameskip
 
-    def reset(self, **arguments: Any) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def reset(
+        self,
+        *,
+        seed: int | NDArray[Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Begin an episode in every game."""
-        screens, info = super().reset(**arguments)
+        screens, info = super().reset(seed=seed, options=options)
         self.pictures = screens[:, 0]
         return self._grey(self.pictures), info
 

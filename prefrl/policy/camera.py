@@ -74,8 +74,9 @@ def frames_per_second(config: EnvConfig, env: gym.Env[Any, Any]) -> float:
     if is_atari(config.id):
         return 60 / config.atari_frame_skip
     speed = env.metadata.get("render_fps")
-    usable = isinstance(speed, int | float) and math.isfinite(speed) and speed > 0
-    return float(speed) if usable else FALLBACK_FRAMES_PER_SECOND
+    if isinstance(speed, int | float | np.number) and math.isfinite(speed) and speed > 0:
+        return float(speed)
+    return FALLBACK_FRAMES_PER_SECOND
 
 
 def check_can_be_filmed(config: EnvConfig) -> None:

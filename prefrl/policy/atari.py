@@ -110,7 +110,7 @@ class ColourGames(AtariVectorEnv):
         self._size = img_width, img_height  # as OpenCV has it
         self.frames_per_second = 60 / frameskip
 
-    def reset(
+    def reset(  # type: ignore[override]  # ALE's own annotation has a type variable unbound
         self,
         *,
         seed: int | NDArray[Any] | None = None,

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import ale_py
-import cv2
 import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
@@ -23,6 +22,8 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import VecEnv
+
+from prefrl.policy.atari_colour import ColourGames
 
 # ALE's own default, half an hour of play at 60 frames a second.
 MAX_FRAMES = 108_000
@@ -67,85 +68,6 @@ def make_python_atari_env(
         terminal_on_life_loss=False,
         clip_reward=False,
     )
-
-
-class ColourGames(AtariVectorEnv):
-    """ALE's vector environment in colour, greyed and resized here as ALE does it.
-
-    ALE maxes two frames before it greys them in the one form and after it in the other, so where
-    two colours flicker in one place the greys differ: they are then those of SB3's wrappers.
-    Elsewhere they are equal to the last bit.
-
-    Args:
-        game: ALE's name of it.
-        n_envs: Games played together.
-        screen: Height and width of the game's own screen.
-        img_height: Of the grey frames.
-        img_width: Of the grey frames.
-        frameskip: Emulator frames a decision.
-        settings: ALE's others.
-
-    Attributes:
-        frames_per_second: Decisions a second of the game.
-        pictures: `[n_envs, H, W, 3] uint8`, the games as they are.
-        last_pictures: The same where an episode just ended, as it ended.
-    """
-
-    def __init__(
-        self,
-        game: str,
-        n_envs: int,
-        *,
-        screen: tuple[int, int],
-        img_height: int,
-        img_width: int,
-        frameskip: int,
-        **settings: Any,
-    ) -> None:
-        height, width = screen
-        super().__init__(
-            game, n_envs, img_height=height, img_width=width, grayscale=False,
-            frameskip=frameskip, **settings,
-        )  # fmt: skip
-        self._size = img_width, img_height  # as OpenCV has it
-        self.frames_per_second = 60 / frameskip
-
-    def reset(  # type: ignore[override]  # ALE's own annotation has a type variable unbound
-        self,
-        *,
-        seed: int | NDArray[Any] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin an episode in every game."""
-        screens, info = super().reset(seed=seed, options=options)
-        self.pictures = screens[:, 0]
-        return self._grey(self.pictures), info
-
-    def recv(self) -> tuple[NDArray[np.uint8], Any, Any, Any, dict[str, Any]]:
-        """What a step gave, its frames grey."""
-        screens, rewards, terminated, truncated, info = super().recv()
-        self.pictures = screens[:, 0]
-        if "final_obs" in info:
-            self.last_pictures = info["final_obs"][:, 0]
-            info["final_obs"] = self._grey(self.last_pictures)
-        return self._grey(self.pictures), rewards, terminated, truncated, info
-
-    def _grey(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """`[n_envs, 1, img_height, img_width] uint8`."""
-        width, height = self._size
-        frames = np.empty((len(pictures), 1, height, width), np.uint8)
-        for picture, (frame,) in zip(pictures, frames, strict=True):
-            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-            cv2.resize(grey, self._size, dst=frame, interpolation=cv2.INTER_AREA)
-        return frames
-
-
-def _screen(env_id: str) -> tuple[int, int]:
-    """Height and width of a game's own screen."""
-    env = gymnasium.make(env_id)
-    height, width, _ = env.observation_space.shape or ()
-    env.close()
-    return height, width
 
 
 class AtariVecEnv(VecEnv):
@@ -281,3 +203,11 @@ class AtariVecEnv(VecEnv):
     ) -> list[bool]:
         """False for every game."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _screen(env_id: str) -> tuple[int, int]:
+    """Height and width of a game's own screen."""
+    env = gymnasium.make(env_id)
+    height, width, _ = env.observation_space.shape or ()
+    env.close()
+    return height, width

@@ -23,6 +23,7 @@ from prefrl.config import Config
 from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics, correlation, peak_memory, process_memory
 from prefrl.policy.checkpoint import save_policy
+from prefrl.policy.films import FILM_SHARE
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout, substitute
@@ -87,6 +88,8 @@ class PolicyLoop:
         whole_rollouts = (self.config.total_timesteps - self.recorder.env_steps) // rollout
         if whole_rollouts > 0 and not self.stopped():
             self.learning_started_at = time.perf_counter()
+            if self.recorder.studio is not None:
+                self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
             self.model.learn(to_learn, callback=_BetweenRollouts(self, to_learn))
             self.learning_ended_at = time.perf_counter()

@@ -122,7 +122,8 @@ class ClipRecorder(VecEnvWrapper):
         kept = self._rng.random(len(beginning)) < self._fraction
         if self.studio is not None:
             kept &= self.studio.affordable()
-            self.studio.begin(beginning[kept])
+            if kept.any():
+                self.studio.begin(beginning[kept])
         self._kept[beginning] = kept
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -162,7 +163,7 @@ class ClipRecorder(VecEnvWrapper):
         self._history.append(step)
         self._age += 1
         full = self._age == self.clip_length
-        if self.studio is not None:
+        if self.studio is not None and self._kept.any():
             self.studio.go_on(np.flatnonzero(self._kept), step.dones)
         for i in np.flatnonzero(full & self._kept):
             film = self.studio.finish(int(i)) if self.studio is not None else None

@@ -166,13 +166,47 @@ class TaskSpaces:
         return len(self.observation_shape) == 3
 
 
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What a person sees of a clip: the environment's own picture, `[T + 1, H, W, 3] uint8`.
+
+    Attributes:
+        frames: RGB. The first is the one before the first action; each is of the observation in
+            the same place of the clip.
+        frames_per_second: The speed at which it is shown.
+
+    Raises:
+        ValueError: Frames of another form, fewer than two, or no speed.
+    """
+
+    frames: NDArray[np.uint8]
+    frames_per_second: float
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.frames.shape, self.frames.dtype
+        if dtype != np.uint8 or len(shape) != 4 or shape[0] < 2 or shape[3] != 3 or 0 in shape:
+            raise ValueError(f"frames: expected [T + 1, H, W, 3] uint8, got {list(shape)} {dtype}")
+        if not 0 < self.frames_per_second < float("inf"):
+            raise ValueError(
+                f"frames_per_second: expected more than 0, got {self.frames_per_second}"
+            )
+
+
 @dataclass(frozen=True)
 class ClipPair:
-    """What the policy offers to the reward side: two clips, and how far it has come."""
+    """What the policy offers to the reward side: two clips, and how far it has come.
+
+    Attributes:
+        first: A clip.
+        second: Another.
+        env_step: Steps so far, over all environments.
+        films: What people see of the two; None where nobody will look.
+    """
 
     first: Clip
     second: Clip
     env_step: int
+    films: tuple[Film, Film] | None = None
 
 
 @dataclass(frozen=True)

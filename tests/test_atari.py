@@ -1,5 +1,6 @@
 from typing import Any
 
+import cv2
 import gymnasium
 import numpy as np
 import psutil
@@ -207,4 +208,78 @@ def test_the_python_form_presses_fire_as_sb3_does_and_renders_in_colour() -> Non
     frame: Any = env.render()
     assert frame.shape == (210, 160, 3)
     assert (frame.min(axis=2) != frame.max(axis=2)).any()
+    env.close()
+
+
+def check_same_frames(games: list[AtariVecEnv], n_steps: int) -> list[float]:
+    """Both play the same; returns how much the frames differ at each step."""
+    grey, colour = (play(env, n_steps) for env in games)
+    differences = [difference(grey[0][0], colour[0][0])]
+    for one, other in zip(grey[1:], colour[1:], strict=True):
+        assert np.array_equal(one[1], other[1])
+        assert np.array_equal(one[2], other[2])
+        assert [info.keys() for info in one[3]] == [info.keys() for info in other[3]]
+        differences.append(difference(one[0], other[0]))
+        for info, same in zip(one[3], other[3], strict=True):
+            if "terminal_observation" in info:
+                frames = info["terminal_observation"], same["terminal_observation"]
+                assert frames[0].shape == frames[1].shape
+                differences.append(difference(*frames))
+    for env in games:
+        env.close()
+    return differences
+
+
+def filmed_or_not(game: str, **settings: Any) -> list[AtariVecEnv]:
+    return [
+        AtariVecEnv(f"ALE/{game}-v5", 2, seed=5, num_threads=1, films=films, **settings)
+        for films in (False, True)
+    ]
+
+
+@pytest.mark.parametrize("game", ["Pong", "Breakout"])
+def test_in_colour_the_agent_sees_the_same_to_the_last_bit(game: str) -> None:
+    assert not any(check_same_frames(filmed_or_not(game, max_frames=1200), 700))
+
+
+def test_in_colour_frames_differ_only_where_colours_flicker_in_one_place() -> None:
+    differences = check_same_frames(filmed_or_not("MsPacman"), 700)
+    assert 0 < max(differences) < 0.5
+
+
+def test_in_colour_a_game_is_what_the_python_wrappers_show_to_the_last_bit() -> None:
+    native = AtariVecEnv("ALE/MsPacman-v5", 1, seed=0, noop_max=0, num_threads=1, films=True)
+    python = make_python_atari_env("ALE/MsPacman-v5", noop_max=0)
+    rng = np.random.default_rng(0)
+    observations, (expected, _) = native.reset(), python.reset(seed=0)
+    for _ in range(700):
+        assert np.array_equal(observations[0, 0], expected[:, :, 0])
+        action = int(rng.integers(native.action_space.n))  # type: ignore[attr-defined]
+        observations, *_ = native.step(np.array([action]))
+        expected, _, terminated, _, _ = python.step(action)
+        if terminated:
+            expected, _ = python.reset()
+    native.close()
+
+
+def test_pictures_have_the_size_of_the_games_own_screen() -> None:
+    env = AtariVecEnv("ALE/AirRaid-v5", 3, seed=0, num_threads=1, films=True)
+    assert env.reset().shape == (3, 1, 84, 84)
+    pictures = env.env_method("picture", indices=[0, 2])
+    assert [picture.shape for picture in pictures] == [(250, 160, 3)] * 2
+    with pytest.raises(AttributeError, match="not Python objects"):
+        env.env_method("render")
+    env.close()
+
+
+def test_the_last_picture_is_the_end_of_the_episode_before() -> None:
+    env = AtariVecEnv("ALE/Pong-v5", 1, seed=0, noop_max=0, max_frames=400, films=True)
+    *_, infos = [step for step in play(env, 100) if len(step) == 4 and step[2].any()][-1]
+    picture, last = (env.env_method(name, indices=[0])[0] for name in ("picture", "last_picture"))
+    frames = [
+        cv2.resize(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), (84, 84), interpolation=cv2.INTER_AREA)
+        for shown in (picture, last)
+    ]
+    assert np.array_equal(frames[1], infos[0]["terminal_observation"][0])
+    assert not np.array_equal(frames[0], frames[1])
     env.close()

@@ -23,8 +23,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import VecEnv
 
+from prefrl.policy.atari_colour import ColourGames
+
 # ALE's own default, half an hour of play at 60 frames a second.
 MAX_FRAMES = 108_000
+
+# Methods that a filmed environment has, and where games in colour keep what they give.
+PICTURES = {"picture": "pictures", "last_picture": "last_pictures"}
 
 gymnasium.register_envs(ale_py)
 
@@ -80,6 +85,7 @@ class AtariVecEnv(VecEnv):
         max_frames: Emulator frames after which an episode is truncated.
         num_threads: Threads that play; 0 takes one for each processor core. What is played does
             not depend on it.
+        films: Play in colour, so that `picture` and `last_picture` can be called.
     """
 
     def __init__(
@@ -93,8 +99,10 @@ class AtariVecEnv(VecEnv):
         noop_max: int = 30,
         max_frames: int = MAX_FRAMES,
         num_threads: int = 0,
+        films: bool = False,
     ) -> None:
-        self._games = AtariVectorEnv(
+        colours: dict[str, Any] = {"screen": _screen(env_id)} if films else {"grayscale": True}
+        self._games = (ColourGames if films else AtariVectorEnv)(
             gymnasium.spec(env_id).kwargs["game"],
             n_envs,
             num_threads=num_threads,
@@ -103,13 +111,13 @@ class AtariVecEnv(VecEnv):
             autoreset_mode=AutoresetMode.SAME_STEP,
             img_height=image_size,
             img_width=image_size,
-            grayscale=True,
             stack_num=1,
             frameskip=frame_skip,
             noop_max=noop_max,
             episodic_life=False,
             reward_clipping=False,
             use_fire_reset=True,
+            **colours,
         )
         self._frame_shape = (1, image_size, image_size)
         self._stepping = False
@@ -180,15 +188,26 @@ class AtariVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Refuse.
+        """`picture` or `last_picture` of games in colour, `[H, W, 3] uint8` each.
 
         Raises:
-            AttributeError: Always.
+            AttributeError: Another method, or grey games.
         """
-        raise AttributeError(f"cannot call {method_name!r}: ALE's games are not Python objects")
+        if not isinstance(self._games, ColourGames) or method_name not in PICTURES:
+            raise AttributeError(f"cannot call {method_name!r}: ALE's games are not Python objects")
+        pictures = getattr(self._games, PICTURES[method_name])
+        return [pictures[i] for i in self._get_indices(indices)]
 
     def env_is_wrapped(
         self, wrapper_class: type[gymnasium.Wrapper], indices: Any = None
     ) -> list[bool]:
         """False for every game."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _screen(env_id: str) -> tuple[int, int]:
+    """Height and width of a game's own screen."""
+    env = gymnasium.make(env_id)
+    height, width, _ = env.observation_space.shape or ()
+    env.close()
+    return height, width

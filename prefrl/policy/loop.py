@@ -6,6 +6,7 @@ latest snapshot.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -19,11 +20,12 @@ from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics
 from prefrl.policy.between_rollouts import BetweenRollouts, ToMetrics
 from prefrl.policy.checkpoint import save_policy
+from prefrl.policy.films import FILM_SHARE
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder
 from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise, training_seed
 from prefrl.run_directory import RunDirectory
-from prefrl.types import ClipPair, RewardPredictor, RewardSnapshot
+from prefrl.types import RewardPredictor, RewardSnapshot
 
 PredictorOf = Callable[[RewardSnapshot], RewardPredictor]
 
@@ -84,6 +86,8 @@ class PolicyLoop:
             )
         elif not self.stopped():
             self.learning_started_at = time.perf_counter()
+            if self.recorder.studio is not None:
+                self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
             self.model.learn(to_learn, callback=BetweenRollouts(self))
             self.learning_ended_at = time.perf_counter()
@@ -136,8 +140,8 @@ class PolicyLoop:
             and not self.stopped()
         ):
             if not told:
-                pair = self.recorder.last_pair
-                told = self.link.offer(ClipPair(pair.first, pair.second, self.recorder.env_steps))
+                pair = replace(self.recorder.last_pair, env_step=self.recorder.env_steps)
+                told = self.link.offer(pair)
             self.take_latest_snapshot()
             time.sleep(0.001)
 

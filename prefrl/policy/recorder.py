@@ -10,7 +10,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from prefrl.metrics import Stopwatch
-from prefrl.types import Clip, ClipPair
+from prefrl.policy.films import FilmStudio
+from prefrl.types import Clip, ClipPair, Film
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class ClipRecorder(VecEnvWrapper):
         clip_fraction: Fraction of the stretches of T steps that become clips.
         pass_rewards: Give SB3 the true rewards; only the baseline does.
         offer: Takes a pair; False when it was dropped. Never waits.
-        rng: Chooses the stretches.
+        rng: Chooses the stretches, each as it begins.
+        films: Film each clip, for people; `venv` was made with `films` too.
 
     Attributes:
         rollout: The steps since it was last cleared.
@@ -63,6 +65,7 @@ class ClipRecorder(VecEnvWrapper):
         pairs_sent: Pairs that the queue took.
         clips_dropped: Clips of pairs that it did not take.
         keep_refused: Keep pairs that it did not take, for `offer_refused`, instead.
+        studio: Films the clips; None where nobody will look.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class ClipRecorder(VecEnvWrapper):
         pass_rewards: bool,
         offer: Callable[[ClipPair], bool],
         rng: np.random.Generator,
+        films: bool = False,
     ) -> None:
         super().__init__(venv)
         self.clip_length, self._fraction, self._pass_rewards = (
@@ -83,9 +87,11 @@ class ClipRecorder(VecEnvWrapper):
         self._offer, self._rng = offer, rng
         self._history: deque[Step] = deque(maxlen=clip_length)
         self._age = np.zeros(venv.num_envs, np.int64)  # steps in each environment's open stretch
+        self._kept = np.zeros(venv.num_envs, np.bool_)  # which of them will become clips
         self._returns = np.zeros(venv.num_envs)
         self._lengths = np.zeros(venv.num_envs, np.int64)
-        self._waiting: Clip | None = None
+        self._waiting: tuple[Clip, Film | None] | None = None
+        self.studio = FilmStudio(venv) if films else None
         self.stopwatch = Stopwatch()
         self.rollout: list[Step] = []
         self.episodes: list[Episode] = []
@@ -105,9 +111,20 @@ class ClipRecorder(VecEnvWrapper):
         return observations
 
     def step_async(self, actions: NDArray[np.generic]) -> None:
-        """Send the actions."""
+        """Send the actions, after choosing among the stretches that begin with them."""
+        beginning = self._age == 0
+        if beginning.any():
+            self._choose(np.flatnonzero(beginning))
         self._actions = np.array(actions)
         self.venv.step_async(actions)
+
+    def _choose(self, beginning: NDArray[np.intp]) -> None:
+        kept = self._rng.random(len(beginning)) < self._fraction
+        if self.studio is not None:
+            kept &= self.studio.affordable()
+            if kept.any():
+                self.studio.begin(beginning[kept])
+        self._kept[beginning] = kept
 
     def step_wait(self) -> VecEnvStepReturn:
         """Take the step, keep it, and cut the clips that are full."""
@@ -146,16 +163,20 @@ class ClipRecorder(VecEnvWrapper):
         self._history.append(step)
         self._age += 1
         full = self._age == self.clip_length
-        for i in np.flatnonzero(full):
-            if self._fraction == 1 or self._rng.random() < self._fraction:
-                self._pair(self._clip(int(i)))
+        if self.studio is not None and self._kept.any():
+            self.studio.go_on(np.flatnonzero(self._kept), step.dones)
+        for i in np.flatnonzero(full & self._kept):
+            film = self.studio.finish(int(i)) if self.studio is not None else None
+            self._pair(self._clip(int(i)), film)
         self._age[full | step.dones] = 0
 
-    def _pair(self, clip: Clip) -> None:
+    def _pair(self, clip: Clip, film: Film | None) -> None:
         if self._waiting is None:
-            self._waiting = clip
+            self._waiting = clip, film
             return
-        self.last_pair = ClipPair(self._waiting, clip, self.env_steps)
+        first, first_film = self._waiting
+        films = None if first_film is None or film is None else (first_film, film)
+        self.last_pair = ClipPair(first, clip, self.env_steps, films)
         self._waiting = None
         if self._offer(self.last_pair):
             self.pairs_sent += 1

@@ -19,25 +19,38 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from prefrl.config import Config, EnvConfig
 from prefrl.policy.atari import AtariVecEnv
+from prefrl.policy.camera import make_filmed_env
 from prefrl.policy.environment import atari_frames, check_registered, is_atari, make_env
 
 ATARI_THREADS = 2
 
 
 def make_vec_env(
-    config: EnvConfig, n_envs: int, seed: int, render_mode: str | None = None
+    config: EnvConfig, n_envs: int, seed: int, render_mode: str | None = None, films: bool = False
 ) -> VecEnv:
     """Environments whose ends show: `[n, K, H, W] uint8` or `[n, D] float32`, true rewards.
 
     The native Atari environment cannot render; where frames are wanted its Python twin steps in.
+
+    Args:
+        config: Of each.
+        n_envs: How many.
+        seed: Of all of them together.
+        render_mode: Gymnasium's.
+        films: For a recorder that films: they answer `picture` and `last_picture`.
+
+    Raises:
+        ConfigError: As `make_env`.
     """
     if is_atari(config.id) and config.atari_backend == "native" and render_mode is None:
         check_registered(config)
         venv: VecEnv = AtariVecEnv(
             config.id, n_envs, seed=seed, image_size=config.image_size,
             frame_skip=config.atari_frame_skip, noop_max=config.atari_noop_max,
-            max_frames=atari_frames(config), num_threads=ATARI_THREADS,
+            max_frames=atari_frames(config), num_threads=ATARI_THREADS, films=films,
         )  # fmt: skip
+    elif films:
+        venv = DummyVecEnv([functools.partial(make_filmed_env, config)] * n_envs)
     else:
         venv = DummyVecEnv([functools.partial(make_env, config, render_mode)] * n_envs)
     venv.seed(seed)

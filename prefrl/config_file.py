@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import tomllib
+import types
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -96,6 +97,8 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name}: expected a list, got {value!r}")
         return tuple(_checked(item, options[0], name) for item in value)
+    if origin is types.UnionType:  # a number or None
+        return None if value is None else _checked(value, options[0], name)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)

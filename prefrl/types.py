@@ -6,7 +6,6 @@ members, `B` a batch.
 """
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,31 +118,6 @@ class Clip:
         visible = started_later - self.starts[positions] == 0
         cleared: NDArray[np.uint8] = stacks * visible[:, :, None, None]
         return cleared
-
-
-@dataclass(frozen=True, eq=False)
-class Film:
-    """What a person sees of a clip: the environment's own picture, before and after each step.
-
-    Attributes:
-        frames: `[T + 1, H, W, 3] uint8`, RGB; the first is the one before the first action.
-        frames_per_second: At which it is to be shown.
-
-    Raises:
-        ValueError: No frames, another shape or dtype, or a speed that is no positive number.
-    """
-
-    frames: NDArray[np.uint8]
-    frames_per_second: float
-
-    def __post_init__(self) -> None:
-        shape, dtype = self.frames.shape, self.frames.dtype
-        if len(shape) != 4 or shape[3] != 3 or 0 in shape or dtype != np.uint8:
-            raise ValueError(f"frames: expected [T + 1, H, W, 3] uint8, got {list(shape)} {dtype}")
-        if not 0 < self.frames_per_second < math.inf:
-            raise ValueError(
-                f"frames_per_second: expected more than 0, got {self.frames_per_second}"
-            )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ WITHDRAWN: Withdrawn = "withdrawn"
 
 # The probability that the left clip is better, for every answer that trains. "Incomparable" says
 # nothing about the reward and trains nothing. Source: Christiano et al. 2017, section 2.2.3.
-PREFERENCE_OF_ANSWER: Mapping[Answer, float] = {"left": 1.0, "right": 0.0, "equal": 0.5}
+PREFERENCE_OF_ANSWER: Mapping[str, float] = {"left": 1.0, "right": 0.0, "equal": 0.5}
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def add_repeat(
     ).all()
     if not rows:
         return None
-    original, *fields = rows[rng.integers(len(rows))]
+    original, *fields = rows[int(rng.integers(len(rows)))]
     repeat = replace(Query(*fields), repeat_of=original)
     connection.execute(QUERIES.insert().values(id=repeat.id, **asdict(repeat), asked_at=now))
     return repeat

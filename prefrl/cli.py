@@ -92,6 +92,8 @@ AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if str(Path.cwd()) not in sys.path:  # --env-import finds what lies here, as `python -m` would
+        sys.path.append(str(Path.cwd()))
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "evaluate": _evaluate,

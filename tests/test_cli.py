@@ -1,6 +1,7 @@
 """What a person types wrongly costs one line; what he types rightly wins over file and recipe."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -267,6 +268,14 @@ def test_a_config_of_another_version_is_named(folder, refused):
     (folder / "old" / "config.json").write_text('{"colour": "red"}')
     for command in ("evaluate", "pretrain --labels-from", "train pendulum --reward-from"):
         assert "old/config.json: unknown setting 'colour'" in refused(*command.split(), "old")
+
+
+def test_modules_in_the_directory_one_is_in_are_found(folder):
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    program = Path(sys.executable).with_name("prefrl")
+    command = ["train", "cli-tests/Plain-v0", "--env-import", "odd_environments", "--print-config"]
+    ended = subprocess.run([program, *command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_an_unsupported_space_is_named(folder, refused):

@@ -31,7 +31,7 @@ def learning_curve(run: RunDirectory, result: dict[str, Any]) -> Path:
         if value is not None:
             rows[0].axhline(value, color=colour, linestyle="--", linewidth=1)
             rows[0].annotate(
-                key.replace("_return", " policy").replace("_", " "), (1, value), ha="right",
+                key.replace("_return", " policy").replace("_", " "), (0.01, value), ha="left",
                 va="bottom", color=colour, xycoords=("axes fraction", "data"), fontsize=9,
             )  # fmt: skip
     if result.get("true_return"):

@@ -32,18 +32,18 @@ def store(path):
         yield store
 
 
+def fill(store, make_clip, n):
+    """n queries with films, in the order in which they were asked."""
+    clips = [make_clip(seed) for seed in range(2 * n)]
+    queries = [Query(clips[2 * i].id, clips[2 * i + 1].id, env_step=i) for i in range(n)]
+    films = {clip.id: film(seed) for seed, clip in enumerate(clips)}
+    store.add_queries(queries, {clip.id: clip for clip in clips}, films)
+    return queries
+
+
 @pytest.fixture
 def ask(store, make_clip):
-    """Puts n queries with films to the labelers."""
-
-    def ask(n):
-        clips = [make_clip(seed) for seed in range(2 * n)]
-        queries = [Query(clips[2 * i].id, clips[2 * i + 1].id, env_step=i) for i in range(n)]
-        films = {clip.id: film(seed) for seed, clip in enumerate(clips)}
-        store.add_queries(queries, {clip.id: clip for clip in clips}, films)
-        return queries
-
-    return ask
+    return lambda n: fill(store, make_clip, n)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_film_of_several_sheets_comes_back_in_order(store, desk, ask):
     query = ask(1)[0]
     with store.transaction(writes=True) as connection:
         connection.exec_driver_sql("DELETE FROM sheets")
-    long = Film(np.random.default_rng(0).integers(0, 9, (9, 4000, 600, 3), np.uint8), 15.0)
+    long = Film(np.random.default_rng(0).integers(0, 9, (8, 2100, 640, 3), np.uint8), 15.0)
     store.add_queries([query], {}, {query.left: long})
     assert len(desk.sheets(query.left).pngs) == 2
     assert desk.sheets(query.left) == make_sheets(long)
@@ -286,16 +286,17 @@ def answer_all(desk, page, n, now=NOW):
     return asked
 
 
-def test_one_pair_in_twenty_is_shown_again_a_while_later_half_of_them_mirrored(store, ask):
-    ask(600)
-    desk = LabelDesk(store, np.random.default_rng(0), repeat_share=0.2)
-    asked = answer_all(desk, ANNA, 400)
+def test_some_pairs_are_shown_again_a_while_later_half_of_them_mirrored(make_clip):
+    with LabelStore.create("sqlite://", {}) as store:
+        fill(store, make_clip, 400)
+        desk = LabelDesk(store, np.random.default_rng(0), repeat_share=0.2)
+        asked = answer_all(desk, ANNA, 400)
+        left = {event.query_id: event.shown_left for event in store.labels()}
     places = {query.id: i for i, query in enumerate(asked)}
     repeats = [(i, query) for i, query in enumerate(asked) if query.repeat_of]
     assert len(repeats) / 400 == pytest.approx(0.2, abs=0.06)
     assert min(i - places[query.repeat_of] for i, query in repeats) > ANSWERS_BEFORE_REPEAT
     assert len({query.repeat_of for _, query in repeats}) == len(repeats)
-    left = {event.query_id: event.shown_left for event in store.labels()}
     mirrored = [left[query.id] != left[query.repeat_of] for _, query in repeats]
     assert np.mean(mirrored) == pytest.approx(0.5, abs=0.2)
 
@@ -308,7 +309,7 @@ def test_a_repeat_goes_to_nobody_who_has_not_answered_the_original(store, ask):
     assert lease.query.repeat_of is not None
     later = NOW + 121
     assert not any(lease.query.repeat_of for lease in lend(desk, BERT, 20, later))
-    assert lend(desk, ANNA, 1, later)[0].query.id == lease.query.id
+    assert lease.query in [again.query for again in lend(desk, ANNA, 20, later)]
 
 
 def test_repeats_are_no_part_of_the_budget(store, ask):

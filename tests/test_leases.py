@@ -8,7 +8,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
-    initialize,
     invariant,
     precondition,
     rule,
@@ -93,8 +92,8 @@ class Model:
 class Leases(RuleBasedStateMachine):
     overlap = 1
 
-    @initialize()
-    def ask(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.store = LabelStore.create("sqlite://", {})
         films = {id: FILM for query in QUERIES for id in (query.left, query.right)}
         self.store.add_queries([NOT_FILMED, *QUERIES], CLIPS, films)

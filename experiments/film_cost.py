@@ -12,14 +12,14 @@ pendulum? Clips go to another process, as in a run. Rewards are the true ones, s
 predicted or fitted: a real run has more to do beside the films, and loses a smaller share.
 
 Hypothesis: colour is the cheapest, and films cost at most 10% of the training speed (medians).
-Each figure is taken in turn with what it is compared to, five times; all are in the CSVs.
-Last: seconds from `put` to `get` for each byte of a film in a queue between processes.
+Each figure is taken in turn with what it is compared to, five times; all are in the CSV.
+Last: nanoseconds from `put` to `get` for each byte of a film in a queue between processes. The
+other figures are steps a second.
 """
 
 import csv
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -148,7 +148,7 @@ def main() -> None:
         pairs.put(pair)
         return True
 
-    tasks = sys.argv[1:] or ["pong", "moving-dot-position", "pendulum"]
+    tasks = ["pong", "moving-dot-position", "pendulum"]
     rows = stepping() + [row for task in tasks for row in training(task, offer)] + sending()
     pairs.put(None)
     receiver.join()
@@ -156,7 +156,7 @@ def main() -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write("# python experiments/film_cost.py\n")
         writer = csv.writer(file)
-        writer.writerow(("task", "what", "round", "steps_per_s", "films_per_s"))
+        writer.writerow(("task", "what", "round", "figure", "films_per_s"))
         writer.writerows((*row[:3], round(row[3], 2), round(row[4], 2)) for row in rows)
     for task, what in dict.fromkeys(row[:2] for row in rows):
         speeds = [row[3] for row in rows if row[:2] == (task, what)]

@@ -87,5 +87,6 @@ class FilmStudio:
     def _charge(self, seconds: float) -> None:
         """Let so much time pass without films that these seconds are their share."""
         self.seconds += seconds
-        idle = seconds * (1 / self.share - 1)
-        self._affordable_from = max(self._affordable_from, self._clock()) + idle
+        if self.share < 1:
+            begun = self._clock() - seconds
+            self._affordable_from = max(self._affordable_from, begun) + seconds / self.share

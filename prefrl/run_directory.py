@@ -104,6 +104,11 @@ class RunDirectory:
         return self.path / "plots"
 
     @property
+    def status(self) -> Path:
+        """What the run is doing, while it runs: see `run_status`."""
+        return self.path / "status.json"
+
+    @property
     def result(self) -> Path:
         """Written once, when the run ends."""
         return self.path / "result.json"

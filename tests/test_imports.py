@@ -20,6 +20,7 @@ LAYERS = [
         "config_file",
         "limits",
         "run_directory",
+        "run_status",
         "metrics",
         "link",
         "recipes",

@@ -12,6 +12,8 @@ from labelled_run import TOKENS, LabelledRun, add_pairs, make_frames, make_run, 
 from labeler_ui.app import create_app
 from labeler_ui.settings import Settings
 from prefrl.labels.codec import StoreError
+from prefrl.run_directory import write_json
+from prefrl.run_status import FITTING, WAITING, StatusFile
 
 PORT = 5000
 HOST = f"http://127.0.0.1:{PORT}"
@@ -455,9 +457,18 @@ def test_the_status_counts_answers_and_the_pace_of_all(page, ben, clock):
 
 
 def test_the_agent_s_activity_is_shown(run):
-    app = create_app(run.path, Settings(port=PORT, activity=lambda: "waiting"))
+    app = create_app(run.path, Settings(port=PORT))
     page = Page(app.test_client(), TOKENS["anna"])
-    assert page.get("/api/status").json["activity"] == "waiting"
+    status, seen = StatusFile(run.directory), []
+    for figures in (
+        {"policy": "acting at random"}, {"policy": WAITING}, {"reward": FITTING},
+        {"reward": "looking for answers"}, {"policy": "learning"},
+    ):  # fmt: skip
+        status.update(figures)
+        seen.append(page.get("/api/status").json["activity"])
+    assert seen == ["training", "waiting", "training", "waiting", "training"]
+    write_json(run.directory.result, {"status": "finished"})
+    assert page.get("/api/status").json["activity"] == "stopped"
 
 
 def test_a_repeat_asks_again_what_was_answered(run, clock):

@@ -40,7 +40,7 @@ class Page:
         return self.client.post(path, json=body, base_url=HOST, headers=SAME_ORIGIN)
 
     def get(self, path: str, **headers):
-        return self.client.get(path, base_url=HOST, headers=headers)
+        return self.client.get(path, base_url=HOST, headers=headers, buffered=True)
 
     def lease(self, n: int = 4) -> list[dict]:
         response = self.post("/api/leases", session=self.session, n=n)
@@ -148,14 +148,15 @@ def test_a_foreign_host_name_is_refused_before_anything_else(app, host, monkeypa
         raise AssertionError
 
     monkeypatch.setattr(app, "full_dispatch_request", nothing_else)
-    response = app.test_client().get("/static/base.css", headers={"Host": host})
+    response = app.test_client().get("/static/base.css", headers={"Host": host}, buffered=True)
     assert response.status_code == 421
     assert "host name" in response.json["error"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost:5000", "LOCALHOST", "[::1]:5000"])
 def test_this_machine_s_own_names_are_taken(app, host):
-    assert app.test_client().get("/static/base.css", headers={"Host": host}).status_code == 200
+    response = app.test_client().get("/static/base.css", headers={"Host": host}, buffered=True)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def listen(address: Address) -> socket.socket:
         ServerError: The address is not allowed or cannot be had, or the port is taken.
     """
     host, port = address.host, address.port
+    if port is not None and not 0 <= port < 2**16:
+        raise ServerError(f"--port {port}: expected 1 to {2**16 - 1}")
     try:
         family, *_, found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
@@ -58,8 +60,8 @@ def listen(address: Address) -> socket.socket:
     for candidate in ports:
         try:
             return socket.create_server((host, candidate), family=family, backlog=128)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except OSError as error:
+            reason = error.strerror
     wanted = f"--port {port}" if port is not None else f"ports {ports[0]} to {ports[-1]}"
     raise ServerError(f"{wanted} on {host}: {reason}")
 

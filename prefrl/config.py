@@ -170,7 +170,7 @@ class LabelConfig:
     """People who answer each pair; more than one shows how far they agree."""
     repeat_share: float = 0.05
     """Share of pairs that a person is given again, to measure how consistent they are."""
-    ahead: int = 20
+    ahead: int = 8
     """Pairs that are kept ready for people beyond those on their screens."""
     wait: bool = True
     """The policy pauses while more than a round of labels is overdue. Without, it goes on learning

@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from training import Train, Training
 
 from prefrl.types import Clip
 
@@ -62,3 +63,19 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Train]:
+    """Starts a training; whatever is left of it is killed after the test."""
+    started: list[Training] = []
+
+    def start(*arguments: str) -> Training:
+        started.append(Training(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for training in started:
+        for process in training.members():
+            process.kill()
+        training.process.wait(timeout=10)

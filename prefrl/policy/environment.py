@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from typing import Any
 
 import ale_py
@@ -21,6 +22,8 @@ DEFAULT_TIME_LIMIT = 1000  # decisions, in environments that have none of their 
 ATARI_FRAMES = 108_000  # half an hour of play; source: ALE's own default
 
 gym.register_envs(ale_py)
+# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 def is_atari(env_id: str) -> bool:

@@ -21,8 +21,9 @@ LOOK_EVERY_S = 0.25
 class Asker:
     """Makes queries from the clips of the pool, until the budget is used.
 
-    An oracle is asked for a round's labels when the first of them is due. People are asked ahead:
-    `label.ahead` pairs always wait for them, because nobody waits willingly for the next pair.
+    An oracle is asked for a round's labels when the first of them is due, and for all initial ones
+    together. People are asked ahead: `label.ahead` pairs always wait for them, from the first clips
+    on, because nobody waits willingly for the next pair.
 
     Args:
         config: Of the run.
@@ -69,10 +70,7 @@ class Asker:
         Raises:
             RuntimeError: The random policy's clips are all alike.
         """
-        first = self._initial - self._settled
-        if first > 0 and clips_received < self._first_clips:
-            return False
-        wanted = min(first if first > 0 else self._wanted(env_step), self._left)
+        wanted = min(self._wanted(env_step, clips_received), self._left)
         if wanted <= 0:
             return False
         pairs = self._choose(wanted, version)
@@ -105,13 +103,20 @@ class Asker:
     def _left(self) -> int:
         return self._config.budget - self._settled
 
-    def _wanted(self, env_step: int) -> int:
-        if self._desk is None:
-            return self._config.round_labels if self.schedule.due(env_step) > self._settled else 0
+    def _wanted(self, env_step: int, clips_received: int) -> int:
+        if self._desk is not None:
+            return self._missing(self._desk)
+        first = self._initial - self._settled
+        if first > 0:
+            return first if clips_received >= self._first_clips else 0
+        return self._config.round_labels if self.schedule.due(env_step) > self._settled else 0
+
+    def _missing(self, desk: LabelDesk) -> int:
+        """How many pairs people should have before them, and have not."""
         if time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return 0
         self._looked_at = time.monotonic()
-        return self._config.ahead - self._desk.ready(time.time())
+        return self._config.ahead - desk.ready(time.time())
 
     def _choose(self, n: int, version: int) -> list[Pair]:
         clips = self._clips()

@@ -1,6 +1,5 @@
 """A video of one episode."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,9 +15,6 @@ from prefrl.runs.evaluation import Act
 
 MAX_FRAMES = 3000  # a video that nobody watches to the end helps nobody
 LEAST_WIDTH = 320
-
-# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 class NoPictures(Exception):

@@ -1,0 +1,76 @@
+"""Somebody at the label page without a browser: what the page's scripts ask for, over HTTP."""
+
+import http.client
+import json
+import time
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class HttpPerson:
+    """Opens a link, leases pairs, answers.
+
+    Attributes:
+        latencies_s: How long each confirmation took.
+    """
+
+    def __init__(self, link: str) -> None:
+        address = urlsplit(link)
+        self._host, self._connection = address.netloc, http.client.HTTPConnection(address.netloc)
+        self._session = str(uuid.uuid4())
+        self._connection.request("GET", f"/?{address.query}")
+        response = self._connection.getresponse()
+        response.read()
+        if response.status != 303:
+            self.leave()
+            raise PermissionError(f"{link}: status {response.status}")
+        self._cookie = str(response.headers["Set-Cookie"]).partition(";")[0]
+        self.latencies_s: list[float] = []
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def lease(self, n: int = 4) -> list[dict[str, Any]]:
+        """Up to n pairs, as the interface describes them."""
+        pairs: list[dict[str, Any]] = self._post("/api/leases", n=n)["pairs"]
+        return pairs
+
+    def release(self) -> None:
+        """Give pairs back that were not answered, as a page does when it is closed."""
+        self._post("/api/release")
+
+    def picture(self, path: str) -> bytes:
+        """A sheet of a clip."""
+        return self._request("GET", path)
+
+    def answer(self, query: str, answer: str) -> dict[str, Any]:
+        """What the server says to an answer."""
+        began = time.perf_counter()
+        confirmation = self._post(
+            "/api/answers", id=str(uuid.uuid4()), query=query, answer=answer, time_to_answer_s=1.0
+        )
+        self.latencies_s.append(time.perf_counter() - began)
+        return confirmation
+
+    def status(self) -> dict[str, Any]:
+        """The line of figures."""
+        status: dict[str, Any] = json.loads(self._request("GET", "/api/status"))
+        return status
+
+    def _post(self, path: str, **body: Any) -> dict[str, Any]:
+        text = json.dumps({"session": self._session, **body})
+        answered: dict[str, Any] = json.loads(self._request("POST", path, text))
+        return answered
+
+    def _request(self, method: str, path: str, body: str | None = None) -> bytes:
+        self._connection.request(method, path, body, {
+            "Cookie": self._cookie, "Content-Type": "application/json",
+            "Origin": f"http://{self._host}",
+        })  # fmt: skip
+        response = self._connection.getresponse()
+        data = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{method} {path}: {response.status} {data[:200]!r}")
+        return data

@@ -77,7 +77,7 @@ def test_a_film_of_several_sheets_comes_back_in_order(store, desk, ask):
     query = ask(1)[0]
     with store.transaction(writes=True) as connection:
         connection.exec_driver_sql("DELETE FROM sheets")
-    long = Film(np.random.default_rng(0).integers(0, 9, (8, 2100, 400, 3), np.uint8), 15.0)
+    long = Film(np.random.default_rng(0).integers(0, 9, (12, 2100, 400, 3), np.uint8), 15.0)
     store.add_queries([query], {}, {query.left: make_sheets(long)})
     assert len(desk.sheets(query.left).pngs) == 2
     assert desk.sheets(query.left) == make_sheets(long)

@@ -28,7 +28,7 @@ def frame(sheets, i):
 
 
 @settings(deadline=None, max_examples=40)
-@given(n=st.integers(1, 30), height=st.integers(1, 50), width=st.integers(1, 400))
+@given(n=st.integers(2, 30), height=st.integers(1, 50), width=st.integers(1, 400))
 def test_every_frame_comes_back_to_the_last_bit(n, height, width):
     shown = film(n, height, width)
     sheets = make_sheets(shown)
@@ -44,11 +44,11 @@ def test_an_atari_clip_is_one_sheet_without_waste():
 
 
 def test_a_sheet_that_would_be_too_long_is_split():
-    shown = film(40, 1000, 400)
+    shown = film(44, 1000, 400)
     sheets = make_sheets(shown)
     assert len(sheets.pngs) == 2
     assert max(max(picture.shape) for picture in pictures(sheets)) <= MOST_SIDE
-    for i in (0, 38, 39):
+    for i in (0, 39, 40, 43):
         np.testing.assert_array_equal(frame(sheets, i), shown.frames[i])
 
 

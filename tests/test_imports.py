@@ -24,6 +24,7 @@ LAYERS = [
         "metrics",
         "link",
         "recipes",
+        "atari_recipes",
         "compute",
         "display",
         "assignment",

@@ -6,7 +6,7 @@ import pytest
 from prefrl.config import Config, ConfigError, EnvConfig
 from prefrl.limits import check
 from prefrl.policy.environment import task_spaces
-from prefrl.recipes import RECIPES, for_a2c, for_unknown, refuse_unusable
+from prefrl.recipes import RECIPES, for_algo, for_unknown, refuse_unusable
 from prefrl.types import TaskSpaces
 
 VECTOR, IMAGE = TaskSpaces((3,), 2, 0), TaskSpaces((4, 84, 84), 6, 0)
@@ -54,7 +54,7 @@ def test_a_clip_of_physics_lasts_one_and_a_half_seconds(decision_s, length):
 
 def test_another_algorithm_brings_the_settings_that_go_with_it():
     base = RECIPES["pong"].config
-    a2c = for_a2c(base)
+    a2c = for_algo(base, "a2c")
     check(a2c)
     policy = a2c.policy
     assert (policy.algo, policy.n_steps, policy.gae_lambda) == ("a2c", 5, 1.0)

@@ -3,8 +3,9 @@
 Two forms of the same preprocessing: ALE's vector environment (threaded C++) for training, SB3's
 Python wrappers where a single environment or a picture of the game is needed. In both, no-ops begin
 an episode, an action is repeated, the last two frames are maxed, and neither rewards nor lives are
-touched: the oracle needs the true reward, and other forms are layers above (`atari_layers.py`). Source: Mnih et al. 2015, methods; Christiano et al.
-2017, appendix A.2. Frames are stacked in a layer above.
+touched: the oracle needs the true reward, and what changes a game lies in layers above
+(`atari_layers.py`), as does the frame stack. Source: Mnih et al. 2015, methods; Christiano et al.
+2017, appendix A.2.
 
 The forms differ where no rule says which is right. ALE presses FIRE for one frame at a reset, SB3
 presses FIRE and then action 2 for a decision each; ALE maxes grey frames, SB3 coloured ones.

@@ -103,9 +103,7 @@ class ShorterEpisodes(VecEnvWrapper):
     ) -> list[Any]:
         """As the games have it; the last picture of an episode within a game is the present one."""
         if method_name != "last_picture":
-            return self.venv.env_method(
-                method_name, *method_args, indices=indices, **method_kwargs
-            )
+            return self.venv.env_method(method_name, *method_args, indices=indices, **method_kwargs)
         return [
             self.venv.env_method("picture" if self._within[i] else "last_picture", indices=[i])[0]
             for i in self._get_indices(indices)

@@ -19,6 +19,7 @@ from prefrl.types import TaskSpaces
 
 DEFAULT_TIME_LIMIT = 1000  # decisions, in environments that have none of their own
 
+
 def make_env(config: EnvConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
     """One environment: grey `[1, H, W] uint8` images or `[D] float32` vectors.
 

@@ -23,7 +23,7 @@ WEATHER_CHANGES = 3072  # the emulator frame from which there is snow
 NOOP_MAX = 30  # Mnih et al. 2015
 
 # rows and columns of the panel with odometer, day and cars left
-PANEL = (slice(160, 190), slice(48, 112))
+PANEL = (slice(160, 191), slice(48, 112))
 
 
 class EnduroAlongside(gymnasium.Env[NDArray[np.uint8], Any]):

@@ -35,7 +35,7 @@ SCORES: Mapping[str, tuple[Box, ...]] = {
     "BeamRider": (Box(8, 20, 56, 112), Box(32, 40, 16, 42)),  # score; enemy ships left, in green
     "Breakout": (Box(5, 15, 34, 82),),
     # The whole instrument panel: the odometer tells the speed, the cars left are the score.
-    "Enduro": (Box(160, 190, 48, 112),),
+    "Enduro": (Box(160, 191, 48, 112),),
     "Pong": (Box(0, 22, 0, 160),),
     "Qbert": (Box(5, 15, 32, 76),),
     "Seaquest": (Box(7, 20, 48, 108),),

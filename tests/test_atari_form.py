@@ -326,6 +326,7 @@ OTHERS = {
     "atari_actions": ("reduced", "actions"), "atari_backend": ("sb3", "backend"),
     "atari_repeat_action_probability": (0.25, "repeat_action_probability"),
     "atari_frame_skip": (3, "frame_skip"), "atari_noop_max": (7, "noop_max"),
+    "clip_rewards": (True, "clip_rewards"),
 }  # fmt: skip
 
 

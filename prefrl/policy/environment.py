@@ -95,6 +95,7 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
             "actions": config.atari_actions,
             "score": config.atari_score,
             "episodes": config.atari_episodes,
+            "clip_rewards": config.clip_rewards,
         }
     env = _make_registered(config, None)
     made = env.spec
@@ -106,6 +107,7 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
         "arguments": {name: repr(value) for name, value in made.kwargs.items()},
         "max_episode_steps": made.max_episode_steps,
         "box_actions": "scaled to -1 .. 1",
+        "clip_rewards": config.clip_rewards,
     }
 
 

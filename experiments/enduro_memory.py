@@ -14,7 +14,6 @@ Writes `results/enduro_memory.csv`: passes either way at speeds that are held, o
 """
 
 import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from prefrl_envs.enduro import (
     WEATHER_CHANGES,
     decimal,
 )
+from seeds import RESULTS
 
 NOOP, GAS, BRAKE = 0, 1, 4
 SPEEDS = (6, 10, 12, 15, 18, 20, 22, 23, 24, 25, 26, 28, 30, 40, 60)
@@ -42,7 +42,7 @@ def main() -> None:
     check_weather()
     rows = [passes_at(speed) for speed in SPEEDS]
     check_traffic(rows)
-    path = Path(__file__).parent / "results" / "enduro_memory.csv"
+    path = RESULTS / "enduro_memory.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

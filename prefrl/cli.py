@@ -62,8 +62,8 @@ class TaskOptions(RunOptions):
     """A run of a task that is named."""
 
     recipe: Literal["fast", "paper"] = "fast"
-    """`paper`: the settings of Christiano et al. 2017, for Atari; they take days on few cores.
-    `fast`: this project's own."""
+    """`paper`: the settings of Christiano et al. 2017, for Atari: 50 million steps. `fast`: this
+    project's own."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ SCORES: Mapping[str, tuple[Box, ...]] = {
     # The whole instrument panel: the odometer tells the speed, the cars left are the score.
     "Enduro": (Box(160, 191, 48, 112),),
     "Pong": (Box(0, 22, 0, 160),),
-    "Qbert": (Box(5, 15, 32, 76),),
+    "Qbert": (Box(5, 15, 32, 76),),  # and some of his head, in a jump from the uppermost cube
     "Seaquest": (Box(7, 20, 48, 108),),
     # The first player's alone: the second's is always 0, and the mother ship passes there.
     "SpaceInvaders": (Box(9, 20, 2, 66),),

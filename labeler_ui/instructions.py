@@ -14,7 +14,19 @@ OF_ENVIRONMENT: Mapping[str, str] = {
     ),
     "Pendulum-v1": "In which clip is the pendulum nearer to standing upright, and calmer?",
     "ALE/Pong-v5": "In which clip does the green player on the right do better?",
-    "ALE/Enduro-v5": "In which clip does the car overtake more, and crash less?",
+    # Of the games: what the paper told its people, appendix B.2, in fewer words.
+    "ALE/BeamRider-v5": "In which clip are more enemies shot, and is the own ship not hit?",
+    "ALE/Breakout-v5": "In which clip are more blocks broken, and is the ball not lost?",
+    "ALE/Enduro-v5": "In which clip does the car overtake more, and is it overtaken less?",
+    "ALE/Qbert-v5": "In which clip do more blocks change colour, without a fall or an enemy?",
+    "ALE/Seaquest-v5": (
+        "In which clip are more fish and submarines shot and divers saved, with air left?"
+    ),
+    "ALE/SpaceInvaders-v5": "In which clip are more invaders shot, and is the own ship not hit?",
+    "prefrl/EnduroAlongside-v0": (
+        "In which clip does the car drive and keep level with the others, passing few and passed "
+        "by few?"
+    ),
 }
 
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
-from prefrl.config import Config, ConfigError, EnvConfig
+from prefrl.config import Config, ConfigError
 from prefrl.config_file import from_dict, load_config, load_file, nearest, to_dict
 from prefrl.limits import check
 
@@ -58,6 +58,15 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class TaskOptions(RunOptions):
+    """A run of a task that is named."""
+
+    recipe: Literal["fast", "paper"] = "fast"
+    """`paper`: the settings of Christiano et al. 2017, for Atari: 50 million steps. `fast`: this
+    project's own."""
+
+
+@dataclass(frozen=True)
 class PageOptions:
     """Where the label page is served."""
 
@@ -70,7 +79,7 @@ class PageOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunOptions):
+class TrainOptions(TaskOptions):
     """Train a policy from comparisons of clips."""
 
     page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
@@ -120,6 +129,7 @@ class EvaluateOptions:
 
 AnyOptions = TypeVar("AnyOptions")
 AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
+AnyTaskOptions = TypeVar("AnyTaskOptions", bound=TaskOptions)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,7 +194,7 @@ def _address(page: PageOptions) -> "Address":
 
 
 def _gather(args: list[str]) -> int:
-    options = _run_options(RunOptions, "gather", args)
+    options = _run_options(TaskOptions, "gather", args)
     if options is None:
         return 0
     from prefrl.start import gather
@@ -224,17 +234,22 @@ def _named(options: RunOptions) -> "RunRequest":
     return RunRequest(options.name, options.run_dir, options.note)
 
 
-def _run_options(kind: type[AnyRunOptions], command: str, args: list[str]) -> AnyRunOptions | None:
+def _run_options(
+    kind: type[AnyTaskOptions], command: str, args: list[str]
+) -> AnyTaskOptions | None:
     """Options of a command whose first argument names the task; None if there is nothing to run."""
     if args and args[0] in ("-h", "--help"):
         _parse(kind, f"{command} ENV", kind(), args)
     if not args or args[0].startswith("-"):
         raise ConfigError(f"{command}: say which environment, as in `prefrl {command} pendulum`")
-    from prefrl.recipes import RECIPES, for_a2c, for_unknown, refuse_unusable
+    from prefrl.recipes import RECIPES, for_algo, for_unknown, refuse_unusable, settings_of
 
     env, args = args[0], args[1:]
-    known = RECIPES[env].config if env in RECIPES else Config(env=EnvConfig(id=env))
+    known = settings_of(env, "fast")
     first = _parse(kind, f"{command} {env}", kind(config=known), args)
+    if first.recipe == "paper":
+        known = settings_of(env, "paper")
+        first = _parse(kind, f"{command} {env}", kind(config=known), args)
     if first.config_file is not None:
         from_file = from_dict(known, load_file(first.config_file))
         first = _parse(kind, f"{command} {env}", kind(config=from_file), args)
@@ -246,8 +261,7 @@ def _run_options(kind: type[AnyRunOptions], command: str, args: list[str]) -> An
 
         spaces = task_spaces(first.config.env)
         base = for_unknown(first.config.env, spaces, decision_seconds(first.config.env))
-    if first.config.policy.algo == "a2c":
-        base = for_a2c(base)
+    base = for_algo(base, first.config.policy.algo)
     options = _with_file(kind, f"{command} {env}", base, first, args)
     from prefrl.policy.environment import task_spaces
 

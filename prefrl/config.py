@@ -12,6 +12,9 @@ from tyro.conf import Suppress, arg
 
 Terminations = Literal["hide", "penalty", "keep"]
 Input = Literal["observation", "action", "next_observation"]
+AtariScore = Literal["shown", "masked", "cropped"]
+AtariEpisodes = Literal["game", "life", "rally"]
+AtariActions = Literal["full", "minimal", "reduced"]
 
 # Fewer first labels leave some member with nothing to train on or nothing held out.
 LEAST_INITIAL_LABELS = 10
@@ -34,7 +37,11 @@ class EnvConfig:
     bootstrap through it (paper, Atari). `penalty`: hidden too, and the oracle sees a penalty
     (paper, physics). `keep`: the agent is told."""
     termination_penalty: float = 10.0
-    """Subtracted from the true reward of the last step with `--terminations penalty`."""
+    """Subtracted from the true reward of the last step with `--terminations penalty` (paper: not
+    given)."""
+    clip_rewards: bool = False
+    """What the oracle compares, and what `--reward true` learns from, is the sign of each reward
+    (paper, Atari: yes). Returns that people read stay as they are."""
     clip_length: int = 25
     """Decisions in a clip (paper: 25 for Atari, 1.5 s for physics)."""
     arguments: tuple[str, ...] = ()
@@ -51,6 +58,17 @@ class EnvConfig:
     """Emulator frames a decision (paper: 4)."""
     atari_noop_max: int = 30
     """Up to this many no-ops begin an episode (paper: as in Mnih et al. 2015, 30)."""
+    atari_score: AtariScore = "shown"
+    """`masked`: agent and predictor see black where a game of the paper shows its score (paper).
+    `cropped`: they see the field alone, enlarged (Pong). People see the whole screen."""
+    atari_episodes: AtariEpisodes = "game"
+    """`life`: a lost life ends an episode and the game goes on (paper: for the agent that learns
+    from the true reward). `rally`: each point of Pong does. It is so in evaluation too."""
+    atari_actions: AtariActions = "minimal"
+    """`full`: all 18 of the joystick. `minimal`: those the game knows (ALE's
+    `full_action_space=False`). `reduced`: without those that do the same (Pong: 3)."""
+    atari_repeat_action_probability: float = 0.0
+    """With which the emulator repeats the last action, frame by frame (`-v5` games: 0.25)."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("policy.sde_sample_freq", 1, math.inf),
     ("env.atari_frame_skip", 1, math.inf),
     ("env.atari_noop_max", 0, math.inf),
+    ("env.atari_repeat_action_probability", 0, 0.99),
     ("predictor.learning_rate", SMALL, math.inf),
     ("predictor.beta1", 0, 0.9999),
     ("predictor.target_deviation", SMALL, math.inf),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from prefrl import atari_recipes
 from prefrl.config import Config, ConfigError, EnvConfig, LabelConfig, PolicyConfig, RewardConfig
 from prefrl.types import TaskSpaces
 
@@ -19,31 +20,16 @@ class Recipe:
         config: The settings.
         task: What the agent is to do, in a few words.
         status: What is known of how well it is learned.
+        paper: The paper's own settings, where it has them for this task.
     """
 
     config: Config
     task: str
     status: str
+    paper: Config | None = None
 
 
 _VECTOR = Config()
-
-# Atari games: rewards are sparse, so little normalised reward a step. Source of target_deviation,
-# clip length, n_envs, gamma, ent_coef: paper, appendix A.2.
-_ATARI = Config(
-    policy=PolicyConfig(
-        n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=2.5e-4,
-        learning_rate_end=2.5e-4, clip_fraction=0.25,
-    ),
-    # Differs from the paper: it pretrains for 200 epochs. At the 2,300 frames a second of one core,
-    # three members, 500 labels would take over half an hour.
-    predictor=RewardConfig(
-        inputs=("observation",), target_deviation=0.05, learning_rate=2e-4, pretrain_epochs=20,
-        round_epochs=2,
-    ),
-    label=LabelConfig(budget=3000, round_labels=100, initial_fraction=0.1),
-    total_timesteps=3_000_000,
-)  # fmt: skip
 
 RECIPES: Mapping[str, Recipe] = {
     "moving-dot-position": Recipe(
@@ -69,10 +55,10 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "moving-dot": Recipe(
         replace(
-            _ATARI,
+            atari_recipes.FAST,
             env=EnvConfig(id="prefrl/MovingDot-v0"),
             label=LabelConfig(budget=1000, round_labels=50),
-            predictor=replace(_ATARI.predictor, inputs=("next_observation",)),
+            predictor=replace(atari_recipes.FAST.predictor, inputs=("next_observation",)),
             total_timesteps=300_000,
         ),
         "bring the dot to the centre, from pixels",
@@ -112,12 +98,42 @@ RECIPES: Mapping[str, Recipe] = {
         "keep the pole upright and the cart in the middle",
         "runs and learns; not measured over seeds yet",
     ),
-    "pong": Recipe(
-        replace(_ATARI, env=EnvConfig(id="ALE/Pong-v5")),
-        "win at Pong, from pixels",
+    **{
+        game.lower(): Recipe(
+            replace(atari_recipes.FAST, env=atari_recipes.environment(game)),
+            task,
+            "runs; not learned yet",
+            paper=replace(atari_recipes.PAPER, env=atari_recipes.environment(game)),
+        )
+        for game, task in atari_recipes.GAMES.items()
+    },
+    "enduro-alongside": Recipe(
+        atari_recipes.alongside(atari_recipes.FAST),
+        "keep level with the other cars in Enduro",
         "runs; not learned yet",
+        paper=atari_recipes.alongside(atari_recipes.PAPER),
     ),
 }  # fmt: skip
+
+
+def settings_of(task: str, recipe: str) -> Config:
+    """The settings of a task by name, or of a Gymnasium id before its shapes are known.
+
+    Args:
+        task: As the command line has it.
+        recipe: `fast` or `paper`.
+
+    Raises:
+        ConfigError: The paper has no settings for it.
+    """
+    if task not in RECIPES:
+        known: Config | None = Config(env=EnvConfig(id=task)) if recipe == "fast" else None
+    else:
+        known = RECIPES[task].config if recipe == "fast" else RECIPES[task].paper
+    if known is None:
+        of_the_paper = ", ".join(name for name in RECIPES if RECIPES[name].paper)
+        raise ConfigError(f"--recipe paper: is there for {of_the_paper}, not for {task}")
+    return known
 
 
 def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> Config:
@@ -128,7 +144,7 @@ def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> C
         task: Its shapes.
         decision_s: Seconds a decision takes, where the environment says so: physics.
     """
-    base = _ATARI if task.is_image else _VECTOR
+    base = atari_recipes.FAST if task.is_image else _VECTOR
     length = CLIP_LENGTH
     if decision_s:
         length = min(MAX_CLIP_LENGTH, max(2, round(CLIP_SECONDS / decision_s)))
@@ -138,11 +154,18 @@ def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> C
     return replace(base, env=fresh)
 
 
-def for_a2c(base: Config) -> Config:
-    """The same with A2C, and the settings that go with that.
+def for_algo(base: Config, algo: str) -> Config:
+    """The same with another algorithm, and the settings that go with that.
 
     Source: SB3's defaults, which are those of Mnih et al. 2016 (and of the paper).
+
+    Raises:
+        ConfigError: The settings are the paper's, which has no others.
     """
+    if algo == base.policy.algo:
+        return base
+    if algo == "ppo":
+        raise ConfigError("--algo ppo: the paper's recipe is for A2C; leave out --recipe paper")
     policy = replace(
         base.policy, algo="a2c", n_steps=5, learning_rate=7e-4, learning_rate_end=0.0,
         gae_lambda=1.0,
@@ -156,7 +179,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
     Raises:
         ConfigError: The first such setting, and why it has none.
     """
-    atari = ("env.atari_backend", "env.atari_frame_skip", "env.atari_noop_max")
+    atari = tuple(f"env.{name}" for name in vars(config.env) if name.startswith("atari_"))
     images = (
         "env.image_size", "env.frame_stack", "predictor.dropout", "predictor.dropout_masks",
         "predictor.batch_norm",

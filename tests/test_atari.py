@@ -35,8 +35,14 @@ def difference(frame: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(frame.astype(int) - other.astype(int)).mean())
 
 
-def check_same_game(native: AtariVecEnv, python: gymnasium.Env[Any, Any], n_steps: int) -> float:
-    """Both play the same; returns the sum of absolute rewards."""
+def check_same_game(
+    native: AtariVecEnv, python: gymnasium.Env[Any, Any], n_steps: int, tolerance: float = 1
+) -> float:
+    """Both play the same; returns the sum of absolute rewards.
+
+    Frames may differ by so many grey values on the mean, because one form maxes grey frames and the
+    other coloured ones.
+    """
     rng = np.random.default_rng(0)
     python = gymnasium.wrappers.TransformObservation(
         python, lambda frame: np.moveaxis(frame, -1, 0), python.observation_space
@@ -53,7 +59,6 @@ def check_same_game(native: AtariVecEnv, python: gymnasium.Env[Any, Any], n_step
         assert info["TimeLimit.truncated"] == (truncated and not terminated)
         assert ("terminal_observation" in info) == done
         seen = info["terminal_observation"] if done else observation
-        # Not equal everywhere: one maxes grey frames, the other coloured ones.
         differences.append(difference(seen, expected))
         if done:
             assert difference(seen, observation) > 2 * differences[-1]
@@ -62,7 +67,8 @@ def check_same_game(native: AtariVecEnv, python: gymnasium.Env[Any, Any], n_step
             ends += 1
         total += abs(float(reward))
     assert ends >= 1
-    assert max(differences) < 1
+    assert max(differences) < tolerance
+    assert np.mean(differences) < 0.5
     return total
 
 
@@ -237,13 +243,13 @@ def filmed_or_not(game: str, **settings: Any) -> list[AtariVecEnv]:
     ]
 
 
-@pytest.mark.parametrize("game", ["Pong", "Breakout"])
-def test_in_colour_the_agent_sees_the_same_to_the_last_bit(game: str) -> None:
-    assert not any(check_same_frames(filmed_or_not(game, max_frames=1200), 700))
+def test_in_colour_the_agent_sees_the_same_to_the_last_bit_on_a_black_ground() -> None:
+    assert not any(check_same_frames(filmed_or_not("Breakout", max_frames=1200), 700))
 
 
-def test_in_colour_frames_differ_only_where_colours_flicker_in_one_place() -> None:
-    differences = check_same_frames(filmed_or_not("MsPacman"), 700)
+@pytest.mark.parametrize("game", ["MsPacman", "Pong"])
+def test_in_colour_frames_differ_only_where_two_colours_meet_in_one_place(game: str) -> None:
+    differences = check_same_frames(filmed_or_not(game, max_frames=1200), 700)
     assert 0 < max(differences) < 0.5
 
 
@@ -283,3 +289,36 @@ def test_the_last_picture_is_the_end_of_the_episode_before() -> None:
     assert np.array_equal(frames[1], infos[0]["terminal_observation"][0])
     assert not np.array_equal(frames[0], frames[1])
     env.close()
+
+
+@pytest.mark.parametrize(
+    "game", ["BeamRider", "Breakout", "Enduro", "Qbert", "Seaquest", "SpaceInvaders"]
+)
+def test_each_game_of_the_paper_equals_the_python_wrappers(game: str) -> None:
+    native = AtariVecEnv(f"ALE/{game}-v5", 1, seed=0, noop_max=0, num_threads=1, max_frames=1000)
+    emulator = gymnasium.make(
+        f"ALE/{game}-v5", frameskip=1, repeat_action_probability=0.0,
+        max_num_frames_per_episode=1000,
+    )  # fmt: skip
+    # BeamRider's whole screen flashes in colours.
+    tolerance = 2 if game == "BeamRider" else 1
+    check_same_game(native, WarpFrame(MaxAndSkipEnv(FireForOneFrame(emulator))), 560, tolerance)
+    native.close()
+
+
+def test_lives_equal_those_of_the_python_wrappers_within_a_game() -> None:
+    native = AtariVecEnv("ALE/MsPacman-v5", 1, seed=0, noop_max=0, num_threads=1)
+    python = make_python_atari_env("ALE/MsPacman-v5", noop_max=0)
+    native.reset()
+    python.reset(seed=0)
+    seen = set()
+    for action in np.random.default_rng(0).integers(9, size=700):
+        _, _, _, (info,) = native.step(np.array([action]))
+        _, _, terminated, _, python_info = python.step(action)
+        if terminated:
+            python.reset()  # and ALE's lives are those of the new game
+        else:
+            assert info["lives"] == python_info["lives"]
+        seen.add(info["lives"])
+    assert seen == {1, 2, 3}
+    native.close()

@@ -17,7 +17,7 @@ from prefrl.config import Config, EnvConfig, RewardConfig
 from prefrl.config_file import to_dict
 from prefrl.labels.store import LabelStore
 from prefrl.policy.environment import fingerprint, task_spaces
-from prefrl.recipes import RECIPES
+from prefrl.recipes import RECIPES, settings_of
 from prefrl.reward.checkpoint import save_reward
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.types import RewardSnapshot
@@ -140,6 +140,9 @@ def test_the_version_is_one_line(capsys):
         ("train pendulum --env.atari-backend sb3", "is for Atari games"),
         ("train pendulum --algo a2c --policy.n-epochs 7", "is for PPO"),
         ("train pong --env.arguments a=1", "is not for Atari games"),
+        ("train pendulum --recipe paper", "--recipe paper: is there for beamrider,"),
+        ("train pong --recipe paper --algo ppo", "leave out --recipe paper"),
+        ("train qbert --env.atari-episodes rally", "rally: is known of Pong, not of ALE/Qbert-v5"),
         ("train pendulum --run-dir a --name b", "give one of them"),
         ("train pong --labels 3000 --total-timesteps 20000", "--total-timesteps 20000"),
         ("train pendulum --env-import no_such_module", "--env-import no_such_module"),
@@ -329,6 +332,20 @@ def test_printed_settings_of_the_other_algorithm_are_accepted_again_unchanged(fo
     assert (used["policy"]["algo"], used["policy"]["n_steps"]) == ("a2c", 5)
     (folder / "a.json").write_text(json.dumps(used))
     assert settings("train", "pendulum", "--config", "a.json") == used
+
+
+@pytest.mark.parametrize("command", ["train", "gather"])
+def test_the_papers_recipe_is_taken_by_name_and_the_command_line_wins(command, settings):
+    expected = to_dict(settings_of("pong", "paper"))
+    expected["label"]["budget"] = 700
+    assert settings(command, "pong", "--recipe", "paper", "--labels", "700") == expected
+    assert settings(command, "pong") == settings(command, "pong", "--recipe", "fast")
+
+
+def test_printed_settings_of_the_paper_are_accepted_again_unchanged(folder, settings):
+    used = settings("train", "breakout", "--recipe", "paper")
+    (folder / "a.json").write_text(json.dumps(used))
+    assert settings("train", "breakout", "--config", "a.json") == used
 
 
 def test_printing_settings_makes_no_run(folder, settings):

@@ -26,6 +26,7 @@ LAYERS = [
         "metrics",
         "link",
         "recipes",
+        "atari_recipes",
         "compute",
         "display",
         "assignment",

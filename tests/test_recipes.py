@@ -1,12 +1,15 @@
 import dataclasses
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from prefrl.config import Config, ConfigError, EnvConfig
 from prefrl.limits import check
 from prefrl.policy.environment import task_spaces
-from prefrl.recipes import RECIPES, for_a2c, for_unknown, refuse_unusable
+from prefrl.recipes import RECIPES, for_algo, for_unknown, refuse_unusable, settings_of
+from prefrl.reward.network import CONVOLUTIONS, DENSE, FILTERS, LEAK
+from prefrl.reward.schedule import LabelSchedule
 from prefrl.types import TaskSpaces
 
 VECTOR, IMAGE = TaskSpaces((3,), 2, 0), TaskSpaces((4, 84, 84), 6, 0)
@@ -54,7 +57,7 @@ def test_a_clip_of_physics_lasts_one_and_a_half_seconds(decision_s, length):
 
 def test_another_algorithm_brings_the_settings_that_go_with_it():
     base = RECIPES["pong"].config
-    a2c = for_a2c(base)
+    a2c = for_algo(base, "a2c")
     check(a2c)
     policy = a2c.policy
     assert (policy.algo, policy.n_steps, policy.gae_lambda) == ("a2c", 5, 1.0)
@@ -125,3 +128,122 @@ def test_every_setting_that_is_refused_exists():
     for name, *_ in CASES:
         part, setting = name.split(".")
         assert setting in {field.name for field in dataclasses.fields(getattr(Config(), part))}
+
+
+# --- the paper's own settings -------------------------------------------------------------------
+
+GAMES = ["beamrider", "breakout", "enduro", "pong", "qbert", "seaquest", "spaceinvaders"]
+
+# The facts of the method, Atari: Christiano et al. 2017, sections 2.2 and 3.1.2, appendix A.
+PAPERS_FACTS = {
+    "policy.algo": "a2c",
+    "policy.n_envs": 16,
+    "policy.n_steps": 5,
+    "policy.gamma": 0.99,
+    "policy.ent_coef": 0.01,
+    "policy.ent_coef_end": 0.01,
+    "policy.learning_rate": 7e-4,
+    "policy.gae_lambda": 1.0,
+    "predictor.inputs": ("observation",),
+    "predictor.members": 3,
+    "predictor.dropout": 0.5,
+    "predictor.batch_norm": True,
+    "predictor.error_rate": 0.1,
+    "predictor.target_deviation": 0.05,
+    "predictor.target_mean": 0.0,
+    "predictor.pretrain_epochs": 200,
+    "predictor.ring": 3000,
+    "predictor.l2_low_ratio": 1.1,
+    "predictor.l2_high_ratio": 1.5,
+    "label.budget": 5500,
+    "label.schedule": "decay",
+    "label.schedule_end": 1.0,
+    "label.query_selection": "disagreement",
+    "label.candidates": 10,
+    "env.clip_length": 25,
+    "env.image_size": 84,
+    "env.frame_stack": 4,
+    "env.atari_frame_skip": 4,
+    "env.atari_noop_max": 30,
+    "env.atari_score": "masked",
+    "env.atari_episodes": "game",
+    "env.atari_repeat_action_probability": 0.0,
+    "env.clip_rewards": True,
+    "total_timesteps": 50_000_000,
+    "initial_labels": 500,
+}
+
+
+def value_of(config: Config, name: str) -> object:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_the_papers_recipe_is_the_papers_setting(game):
+    config = settings_of(game, "paper")
+    assert {name: value_of(config, name) for name in PAPERS_FACTS} == PAPERS_FACTS
+    check(config)
+    refuse_unusable(config, config, task_spaces(config.env))
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("recipe", ["fast", "paper"])
+def test_the_oracle_sees_a_penalty_at_a_games_end_except_in_pong(game, recipe):
+    env = settings_of(game, recipe).env
+    assert env.terminations == ("hide" if game == "pong" else "penalty")
+    # More than what a clip of clipped rewards is likely to hold.
+    assert env.termination_penalty == 10.0
+
+
+def test_the_papers_learning_rate_would_reach_zero_at_80_million_steps():
+    config = settings_of("pong", "paper")
+    first, last = config.policy.learning_rate, config.policy.learning_rate_end
+    fall_per_step = (first - last) / config.total_timesteps
+    assert first / fall_per_step == pytest.approx(80e6)
+
+
+def test_the_papers_label_rate_is_proportional_to_5e6_by_t_plus_5e6():
+    schedule = LabelSchedule.from_config(settings_of("pong", "paper"))
+    assert schedule.due(0) == 500
+    assert schedule.due(50_000_000) == 5500
+    steps = np.array([0, 5e6, 15e6, 45e6])
+    rates = [schedule.due(int(t) + 1_000_000) - schedule.due(int(t)) for t in steps]
+    middle = steps + 500_000
+    expected = 5e6 / (middle + 5e6)
+    np.testing.assert_allclose(np.array(rates) / rates[0], expected / expected[0], atol=0.01)
+
+
+def test_the_papers_predictor_reads_about_a_label_in_ten_steps():
+    config = settings_of("pong", "paper")
+    rounds = range(config.initial_labels, config.label.budget, config.label.round_labels)
+    in_rings = sum(min(labels, config.predictor.ring) for labels in rounds)
+    labels_read = config.predictor.round_epochs * in_rings
+    assert config.total_timesteps / labels_read == pytest.approx(10, rel=0.15)
+
+
+def test_the_papers_networks_are_the_papers():
+    assert CONVOLUTIONS == ((7, 3), (5, 2), (3, 1), (3, 1))
+    assert (FILTERS, DENSE, LEAK) == (16, 64, 0.01)
+
+
+def test_the_new_behaviour_takes_1300_labels_and_4_million_steps_of_the_same_settings():
+    pong, alongside = settings_of("pong", "paper"), settings_of("enduro-alongside", "paper")
+    assert (alongside.label.budget, alongside.total_timesteps) == (1300, 4_000_000)
+    assert alongside.initial_labels == 500
+    assert (alongside.policy, alongside.predictor) == (pong.policy, pong.predictor)
+    assert alongside.env.id == "prefrl/EnduroAlongside-v0"
+
+
+def test_a_task_that_the_paper_does_not_have_has_no_recipe_of_it():
+    for task in ("moving-dot", "ALE/Pong-v5"):
+        with pytest.raises(ConfigError, match=f"there for beamrider, .*, not for {task}"):
+            settings_of(task, "paper")
+
+
+def test_the_papers_recipe_has_one_algorithm():
+    paper = settings_of("pong", "paper")
+    assert for_algo(paper, "a2c") == paper
+    with pytest.raises(ConfigError, match="leave out --recipe paper"):
+        for_algo(paper, "ppo")

@@ -7,9 +7,10 @@ a constructor argument changes the length and the registry says nothing about it
 import gymnasium
 
 from prefrl_envs.cartpole import CartPoleUpright
+from prefrl_envs.enduro import EnduroAlongside
 from prefrl_envs.moving_dot import MovingDot, best_possible_return
 
-__all__ = ["CartPoleUpright", "MovingDot", "best_possible_return"]
+__all__ = ["CartPoleUpright", "EnduroAlongside", "MovingDot", "best_possible_return"]
 
 # Gymnasium's passive checker costs as much as a step of the dot itself; the tests check instead.
 for _id, _entry_point, _kwargs in (
@@ -18,6 +19,7 @@ for _id, _entry_point, _kwargs in (
     ("MovingDotContinuous", MovingDot, {"pixels": True, "continuous": True}),
     ("MovingDotPositionContinuous", MovingDot, {"pixels": False, "continuous": True}),
     ("CartPoleUpright", CartPoleUpright, {}),
+    ("EnduroAlongside", EnduroAlongside, {}),
 ):
     gymnasium.register(
         f"prefrl/{_id}-v0",

@@ -3,8 +3,9 @@
 Two forms of the same preprocessing: ALE's vector environment (threaded C++) for training, SB3's
 Python wrappers where a single environment or a picture of the game is needed. In both, no-ops begin
 an episode, an action is repeated, the last two frames are maxed, and neither rewards nor lives are
-touched: the oracle needs the true reward. Source: Mnih et al. 2015, methods; Christiano et al.
-2017, appendix A.2. Frames are stacked in a layer above.
+touched: the oracle needs the true reward, and what changes a game lies in layers above
+(`atari_layers.py`), as does the frame stack. Source: Mnih et al. 2015, methods; Christiano et al.
+2017, appendix A.2.
 
 The forms differ where no rule says which is right. ALE presses FIRE for one frame at a reset, SB3
 presses FIRE and then action 2 for a decision each; ALE maxes grey frames, SB3 coloured ones.
@@ -13,7 +14,6 @@ presses FIRE and then action 2 for a decision each; ALE maxes grey frames, SB3 c
 from collections.abc import Sequence
 from typing import Any
 
-import ale_py
 import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
@@ -24,14 +24,10 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import VecEnv
 
 from prefrl.policy.atari_colour import ColourGames
-
-# ALE's own default, half an hour of play at 60 frames a second.
-MAX_FRAMES = 108_000
+from prefrl.policy.atari_form import MAX_FRAMES
 
 # Methods that a filmed environment has, and where games in colour keep what they give.
 PICTURES = {"picture": "pictures", "last_picture": "last_pictures"}
-
-gymnasium.register_envs(ale_py)
 
 
 def make_python_atari_env(
@@ -41,6 +37,8 @@ def make_python_atari_env(
     frame_skip: int = 4,
     noop_max: int = 30,
     max_frames: int = MAX_FRAMES,
+    repeat_action_probability: float = 0.0,
+    full_action_space: bool = False,
     render_mode: str | None = None,
 ) -> gymnasium.Env[NDArray[np.uint8], int]:
     """One game behind SB3's wrappers, observed as `[image_size, image_size, 1] uint8`.
@@ -51,12 +49,15 @@ def make_python_atari_env(
         frame_skip: Emulator frames a decision.
         noop_max: Up to this many no-ops begin an episode.
         max_frames: Emulator frames after which an episode is truncated.
+        repeat_action_probability: With which a frame repeats the action of the one before.
+        full_action_space: All actions of the joystick, whether the game knows them or not.
         render_mode: Gymnasium's; `rgb_array` shows the game in colour.
     """
     env = gymnasium.make(
         env_id,
         frameskip=1,
-        repeat_action_probability=0.0,
+        repeat_action_probability=repeat_action_probability,
+        full_action_space=full_action_space,
         max_num_frames_per_episode=max_frames,
         render_mode=render_mode,
     )
@@ -83,6 +84,8 @@ class AtariVecEnv(VecEnv):
         frame_skip: Emulator frames a decision.
         noop_max: Up to this many no-ops begin an episode.
         max_frames: Emulator frames after which an episode is truncated.
+        repeat_action_probability: With which a frame repeats the action of the one before.
+        full_action_space: All actions of the joystick, whether the game knows them or not.
         num_threads: Threads that play; 0 takes one for each processor core. What is played does
             not depend on it.
         films: Play in colour, so that `picture` and `last_picture` can be called.
@@ -98,6 +101,8 @@ class AtariVecEnv(VecEnv):
         frame_skip: int = 4,
         noop_max: int = 30,
         max_frames: int = MAX_FRAMES,
+        repeat_action_probability: float = 0.0,
+        full_action_space: bool = False,
         num_threads: int = 0,
         films: bool = False,
     ) -> None:
@@ -107,7 +112,8 @@ class AtariVecEnv(VecEnv):
             n_envs,
             num_threads=num_threads,
             max_num_frames_per_episode=max_frames,
-            repeat_action_probability=0.0,
+            repeat_action_probability=repeat_action_probability,
+            full_action_space=full_action_space,
             autoreset_mode=AutoresetMode.SAME_STEP,
             img_height=image_size,
             img_width=image_size,
@@ -156,7 +162,8 @@ class AtariVecEnv(VecEnv):
         self._stepping = False
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [
-            {"TimeLimit.truncated": bool(cut)} for cut in truncated & ~terminated
+            {"TimeLimit.truncated": bool(cut), "lives": int(lives)}
+            for cut, lives in zip(truncated & ~terminated, info["lives"], strict=True)
         ]
         for index in np.flatnonzero(dones):
             # A copy, because the row alone would keep the whole batch alive.

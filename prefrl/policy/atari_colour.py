@@ -17,8 +17,8 @@ class ColourGames(AtariVectorEnv):
     """ALE's vector environment in colour, greyed and resized here as ALE does it.
 
     ALE maxes two frames before it greys them in the one form and after it in the other, so where
-    two colours flicker in one place the greys differ: they are then those of SB3's wrappers.
-    Elsewhere they are equal to the last bit.
+    something flickers, or moves over a ground that is not black, the greys differ: they are then
+    those of SB3's wrappers. Elsewhere they are equal to the last bit.
 
     Args:
         game: ALE's name of it.

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl.config import ConfigError, EnvConfig
-from prefrl.policy.environment import check_registered, is_atari, make_env
+from prefrl.policy.atari_form import is_atari
+from prefrl.policy.environment import check_registered, make_env
 
 FALLBACK_FRAMES_PER_SECOND = 15.0  # where the environment says nothing: as the paper shows Atari
 

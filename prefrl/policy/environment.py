@@ -5,7 +5,6 @@ import json
 import os
 from typing import Any
 
-import ale_py
 import cv2
 import gymnasium as gym
 import numpy as np
@@ -15,20 +14,13 @@ from numpy.typing import NDArray
 
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.config_file import nearest
+from prefrl.policy.atari_form import check_form, is_atari, max_frames, n_actions
 from prefrl.recipes import RECIPES
 from prefrl.types import TaskSpaces
 
 DEFAULT_TIME_LIMIT = 1000  # decisions, in environments that have none of their own
-ATARI_FRAMES = 108_000  # half an hour of play; source: ALE's own default
-
-gym.register_envs(ale_py)
 # Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-
-
-def is_atari(env_id: str) -> bool:
-    """Whether the id names a game in ALE's own registration."""
-    return env_id.startswith("ALE/")
 
 
 def make_env(config: EnvConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -43,8 +35,9 @@ def make_env(config: EnvConfig, render_mode: str | None = None) -> gym.Env[Any, 
         check_registered(config)
         env = make_python_atari_env(
             config.id, image_size=config.image_size, frame_skip=config.atari_frame_skip,
-            noop_max=config.atari_noop_max, max_frames=atari_frames(config),
-            render_mode=render_mode,
+            noop_max=config.atari_noop_max, max_frames=max_frames(config),
+            repeat_action_probability=config.atari_repeat_action_probability,
+            full_action_space=config.atari_actions == "full", render_mode=render_mode,
         )  # fmt: skip
         return GreyImage(env, config.image_size)
     env = _make_registered(config, render_mode)
@@ -67,12 +60,11 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
         ConfigError: As `make_env`.
     """
     if is_atari(config.id):
-        env = gym.make(check_registered(config))
-        observation: tuple[int, ...] | None = (1, config.image_size, config.image_size)
-    else:
-        env = make_env(config)
-        observation = env.observation_space.shape
-    action = env.action_space
+        check_registered(config)
+        side = config.image_size
+        return TaskSpaces((config.frame_stack, side, side), n_actions(config), 0)
+    env = make_env(config)
+    observation, action = env.observation_space.shape, env.action_space
     env.close()
     assert observation is not None
     shape = (config.frame_stack, *observation[1:]) if len(observation) == 3 else observation
@@ -98,13 +90,15 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
     if is_atari(config.id):
         return {
             "id": config.id,
+            "backend": config.atari_backend,
             "frame_skip": config.atari_frame_skip,
             "noop_max": config.atari_noop_max,
-            "max_frames": atari_frames(config),
-            "repeat_action_probability": 0.0,
-            "full_action_space": False,
-            "lives_end_episodes": False,
-            "rewards_clipped": False,
+            "max_frames": max_frames(config),
+            "repeat_action_probability": config.atari_repeat_action_probability,
+            "actions": config.atari_actions,
+            "score": config.atari_score,
+            "episodes": config.atari_episodes,
+            "clip_rewards": config.clip_rewards,
         }
     env = _make_registered(config, None)
     made = env.spec
@@ -116,12 +110,20 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
         "arguments": {name: repr(value) for name, value in made.kwargs.items()},
         "max_episode_steps": made.max_episode_steps,
         "box_actions": "scaled to -1 .. 1",
+        "clip_rewards": config.clip_rewards,
     }
 
 
 def fingerprint(config: EnvConfig, task: TaskSpaces) -> dict[str, Any]:
     """What labels and reward ensembles must agree in to be of use to each other."""
-    return {
+    atari = {}
+    if is_atari(config.id):
+        atari = {
+            "frame_skip": config.atari_frame_skip,
+            "actions": config.atari_actions,
+            "score": config.atari_score,
+        }
+    return atari | {
         "environment": config.id,
         "arguments": list(config.arguments),
         "observation_shape": list(task.observation_shape),
@@ -190,7 +192,8 @@ def check_registered(config: EnvConfig) -> gym.envs.registration.EnvSpec:
     """The environment's registration, after importing the modules that make it.
 
     Raises:
-        ConfigError: A module cannot be imported, or the id is unknown.
+        ConfigError: A module cannot be imported, the id is unknown, or an Atari game has not the
+            form that is wanted.
     """
     for module in config.import_modules:
         try:
@@ -198,13 +201,16 @@ def check_registered(config: EnvConfig) -> gym.envs.registration.EnvSpec:
         except ImportError as error:
             raise ConfigError(f"--env-import {module}: {error}") from error
     try:
-        return gym.spec(config.id)
+        spec = gym.spec(config.id)
     except (gym.error.Error, ModuleNotFoundError) as error:
         hint = (
             nearest(config.id, [*RECIPES, *gym.registry])
             or "; --env-import MODULE registers your own"
         )
         raise ConfigError(f"unknown environment {config.id!r}{hint}") from error
+    if is_atari(config.id):
+        check_form(config)
+    return spec
 
 
 def _make_registered(config: EnvConfig, render_mode: str | None) -> gym.Env[Any, Any]:
@@ -236,11 +242,6 @@ def _arguments(config: EnvConfig) -> dict[str, Any]:
         except ValueError:
             arguments[name] = text
     return arguments
-
-
-def atari_frames(config: EnvConfig) -> int:
-    """Emulator frames after which a game is cut off."""
-    return config.time_limit * config.atari_frame_skip or ATARI_FRAMES
 
 
 def _with_supported_actions(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:

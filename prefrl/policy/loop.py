@@ -23,7 +23,13 @@ from prefrl.policy.checkpoint import save_policy
 from prefrl.policy.films import FILM_SHARE
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder
-from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise, training_seed
+from prefrl.policy.vec_env import (
+    clip_rewards,
+    hide_ends,
+    make_vec_env,
+    normalise,
+    training_seed,
+)
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import WAITING
 from prefrl.types import RewardPredictor, RewardSnapshot
@@ -162,7 +168,7 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     films = config.label.labeler == "human" and config.reward == "learned"
     venv = make_vec_env(config.env, config.policy.n_envs, training_seed(config, 5), films=films)
     return ClipRecorder(
-        hide_ends(venv, config.env),
+        hide_ends(clip_rewards(venv, config.env), config.env),
         clip_length=config.env.clip_length,
         clip_fraction=0.0 if config.reward == "true" else config.policy.clip_fraction,
         pass_rewards=config.reward == "true",

@@ -145,9 +145,10 @@ class ClipRecorder(VecEnvWrapper):
         self.env_steps += self.num_envs
         self.rollout.append(step)
         with self.stopwatch("record"):
-            # The penalty is for the oracle's eyes; the return that a person reads has none.
-            penalties = np.array([info.get("penalty", 0.0) for info in infos])
-            self._count_episodes(step.true_rewards + penalties)
+            # Penalties and clipping are for the oracle's eyes; the return that a person reads has
+            # neither.
+            withheld = np.array([info.get("withheld", 0.0) for info in infos])
+            self._count_episodes(step.true_rewards + withheld)
             self._cut(step)
         return observations, rewards if self._pass_rewards else np.zeros_like(rewards), dones, infos
 

@@ -1,6 +1,7 @@
 """The stack of vectorised environments, from the bare ones up to what SB3 sees.
 
-    bare environments -> frame stack -> hidden ends -> clip recorder -> normalised vectors
+    bare environments -> frame stack -> clipped rewards -> hidden ends -> clip recorder
+        -> normalised vectors
 
 Each layer has one job; the recorder's is in `recorder.py`.
 """
@@ -19,8 +20,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from prefrl.config import Config, EnvConfig
 from prefrl.policy.atari import AtariVecEnv
+from prefrl.policy.atari_form import is_atari, max_frames
+from prefrl.policy.atari_layers import in_form
 from prefrl.policy.camera import make_filmed_env
-from prefrl.policy.environment import atari_frames, check_registered, is_atari, make_env
+from prefrl.policy.environment import check_registered, make_env
 
 ATARI_THREADS = 2
 
@@ -47,23 +50,47 @@ def make_vec_env(
         venv: VecEnv = AtariVecEnv(
             config.id, n_envs, seed=seed, image_size=config.image_size,
             frame_skip=config.atari_frame_skip, noop_max=config.atari_noop_max,
-            max_frames=atari_frames(config), num_threads=ATARI_THREADS, films=films,
+            max_frames=max_frames(config), num_threads=ATARI_THREADS, films=films,
+            repeat_action_probability=config.atari_repeat_action_probability,
+            full_action_space=config.atari_actions == "full",
         )  # fmt: skip
     elif films:
         venv = DummyVecEnv([functools.partial(make_filmed_env, config)] * n_envs)
     else:
         venv = DummyVecEnv([functools.partial(make_env, config, render_mode)] * n_envs)
     venv.seed(seed)
+    if is_atari(config.id):
+        venv = in_form(venv, config)
     if len(venv.observation_space.shape or ()) == 3:
         return VecFrameStack(venv, config.frame_stack, channels_order="first")
     return venv
 
 
+class ClippedRewards(VecEnvWrapper):
+    """The sign of each reward; `infos[i]["withheld"]` has what was taken from it.
+
+    Source: paper, appendix A.2, as in Mnih et al. 2015.
+    """
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take a step."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        signs = np.sign(rewards)
+        for i in np.flatnonzero(signs != rewards):
+            infos[i]["withheld"] = float(rewards[i] - signs[i])
+        return observations, signs, dones, infos
+
+
 class HiddenEnds(VecEnvWrapper):
     """Ends that are no time limit do not reach the agent: the next episode goes on from there.
 
-    `infos[i]["hidden_end"]` tells the layers above, that keep count of episodes. A time limit still
-    shows; SB3 bootstraps the value there. Source: paper, section 3.1 and appendix A.
+    `infos[i]["hidden_end"]` tells the layers above, that keep count of episodes, and
+    `infos[i]["withheld"]` what was taken from the reward. A time limit still shows; SB3 bootstraps
+    the value there. Source: paper, section 3.1 and appendix A.
 
     Args:
         venv: The environments.
@@ -86,9 +113,14 @@ class HiddenEnds(VecEnvWrapper):
             if not infos[i].get("TimeLimit.truncated", False):
                 dones[i] = False
                 infos[i]["hidden_end"] = True
-                infos[i]["penalty"] = self._penalty
+                infos[i]["withheld"] = infos[i].get("withheld", 0.0) + self._penalty
                 rewards[i] -= self._penalty
         return observations, rewards, dones, infos
+
+
+def clip_rewards(venv: VecEnv, config: EnvConfig) -> VecEnv:
+    """The environments with the rewards that the oracle compares."""
+    return ClippedRewards(venv) if config.clip_rewards else venv
 
 
 def hide_ends(venv: VecEnv, config: EnvConfig) -> VecEnv:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl.config import Config, EnvConfig
-from prefrl.policy.environment import is_atari, make_env
+from prefrl.policy.atari_form import is_atari
+from prefrl.policy.environment import make_env
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.runs.evaluation import Act
 

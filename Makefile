@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint clean browser
 
 help:
 	@echo "make install  prefrl and its tools into .venv"
 	@echo "make demo     train on the simplest task, about a minute"
-	@echo "make test     format, lint, types, tests with branch coverage"
+	@echo "make test     format, lint, types, tests with branch coverage, in Debian's Chromium too"
 	@echo "make lint     the first three of these"
 	@echo "make clean    remove .venv and caches; runs/ stays"
 	@echo "Another interpreter: make install PYTHON=python3.12"
@@ -30,8 +30,17 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/prefrl train moving-dot-position
 
-test: lint
+test: lint browser
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+# The tests of the label page drive Debian's Chromium.
+browser:
+	@command -v chromium >/dev/null || { \
+		echo "installing Debian's chromium, which the tests of the label page need"; \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$root apt-get -qq install -y \
+			--no-install-recommends chromium >/dev/null; \
+	}
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check

@@ -55,7 +55,7 @@ class ScriptedPerson:
 
     def __init__(self, page: Page, seconds: float) -> None:
         self._page, self._seconds = page, seconds
-        page.keyboard.press("3")  # double speed: a clip of 1.7 s is over before they answer
+        self._page.keyboard.press("3")  # double speed: a clip of 1.7 s is over before they answer
         self.answers = 0
 
     def label_all(self, longest_s: float) -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -6,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+from scripted_person import CHROMIUM_OPTIONS
 from training import Train, Training
 
 from prefrl.types import Clip
@@ -79,3 +82,14 @@ def train(tmp_path: Path) -> Iterator[Train]:
         for process in training.members():
             process.kill()
         training.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=CHROMIUM_OPTIONS,
+        )
+        yield launched
+        launched.close()

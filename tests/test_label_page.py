@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from http_person import HttpPerson
+from scripted_person import WATCHED_S, ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
 
 from prefrl.cli import main
@@ -281,3 +282,19 @@ def test_others_on_the_network_are_let_in_only_with_a_warning(gathered, visit):
         port = link.partition("?")[0].rstrip("/").rpartition(":")[2]
         local = re.sub(r"//[^/]*/", f"//127.0.0.1:{port}/", link)
         assert visit(local).lease(1)
+
+
+def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
+    """experiments/scripted_person.py in short: fewer labels, given faster, and fewer steps."""
+    training = train(
+        "moving-dot-position", "--labeler", "human", "--labels", "60", "--seed", "0",
+        "--total-timesteps", "100000", "--label.initial-fraction", "0.5", "--port", "0",
+    )  # fmt: skip
+    page = browser.new_page()
+    page.goto(link_of(training))
+    page.click("[data-action=begin]")
+    ScriptedPerson(page, seconds=WATCHED_S).label_all(longest_s=120)
+    page.close()
+    assert training.end(within_s=120) == 0, training.err
+    assert training.result["labels_unused"] == 0
+    assert training.result["normalised_score"] >= 0.7

@@ -38,7 +38,7 @@ browser:
 	@command -v chromium >/dev/null || { \
 		echo "installing Debian's chromium, which the tests of the label page need"; \
 		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$root apt-get -qq install -y \
+		$$root apt-get -qq update && $$root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
 			--no-install-recommends chromium >/dev/null; \
 	}
 

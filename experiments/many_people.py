@@ -1,0 +1,106 @@
+"""Do twenty people at once lose an answer, see each other's pairs, or wait?
+
+Twenty people answer over HTTP, one answer each every 3 s, 500 answers each, while the moving dot
+trains on the same two cores: its steps are so many that it trains to the end, and it does not pause
+for labels. Hypothesis: every answer that was confirmed is stored once, no pair is answered by more
+people than `--overlap`, and an answer is confirmed within 50 ms at the 95th percentile.
+
+    python many_people.py [ANSWERS_EACH]
+"""
+
+import csv
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from http_person import HttpPerson
+from seeds import RESULTS
+
+from prefrl.labels.store import LabelStore
+
+PEOPLE, OVERLAP, EVERY_S = 20, 2, 3.0
+PREFRL = str(Path(sys.executable).with_name("prefrl"))
+
+
+def main() -> None:
+    each = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    with tempfile.TemporaryDirectory() as folder:
+        row = measure(Path(folder) / "run", each)
+    print(row)
+    with (RESULTS / "many_people.csv").open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# python experiments/many_people.py {each}\n")
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+
+
+def measure(run: Path, each: int) -> dict[str, float]:
+    """Let them answer, and count what is in the store."""
+    arguments = [
+        PREFRL, "train", "moving-dot-position", "--labeler", "human", "--overlap", str(OVERLAP),
+        "--labels", str(PEOPLE * each), "--label.initial-fraction", "0.005", "--label.no-wait",
+        "--total-timesteps", "100000000", "--run-dir", str(run),
+    ]  # fmt: skip
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        link = next(found[0] for line in training.stdout if (found := re.search(r"http\S+", line)))
+        threading.Thread(target=training.stdout.read, daemon=True).start()
+        links = [link, *(invited(run, f"person {i}") for i in range(1, PEOPLE))]
+        people = [HttpPerson(each_link) for each_link in links]
+        with_answers = [threading.Thread(target=answer, args=(p, each)) for p in people]
+        for i, thread in enumerate(with_answers):
+            thread.start()
+            time.sleep(EVERY_S / PEOPLE * (i + 1 < PEOPLE))
+        for thread in with_answers:
+            thread.join()
+        training.terminate()
+        training.wait()
+    latencies = np.concatenate([person.latencies_s for person in people]) * 1000
+    with LabelStore.open(run / "labels.sqlite3") as store:
+        labels = store.labels()
+    by_query = Counter(label.query_id for label in labels)
+    return {
+        "people": PEOPLE,
+        "confirmed": len(latencies),
+        "stored": len({label.id for label in labels}),
+        "most_answers_to_a_pair": max(by_query.values()),
+        "overlap": OVERLAP,
+        "confirmation_ms_p50": round(float(np.percentile(latencies, 50)), 1),
+        "confirmation_ms_p95": round(float(np.percentile(latencies, 95)), 1),
+        "confirmation_ms_max": round(float(latencies.max()), 1),
+    }
+
+
+def invited(run: Path, name: str) -> str:
+    """A link for one more person."""
+    for _ in range(100):
+        done = subprocess.run(
+            [PREFRL, "label", run, "--invite", name], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return re.findall(r"http\S+", done.stdout)[0]
+        time.sleep(0.2)
+    raise RuntimeError(done.stderr)
+
+
+def answer(person: HttpPerson, n: int) -> None:
+    """One answer every 3 s; pairs are fetched ahead, as the page does."""
+    ready: list[str] = []
+    due = time.monotonic()
+    for i in range(n):
+        while not ready:
+            ready = [pair["query"] for pair in person.lease()]
+            time.sleep(0.0 if ready else 0.2)
+        person.answer(ready.pop(0), ("left", "right", "equal")[i % 3])
+        due += EVERY_S
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+if __name__ == "__main__":
+    main()

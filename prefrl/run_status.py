@@ -3,7 +3,6 @@
 Whoever shows runs (the label page, the list of runs) reads it; nothing that learns depends on it.
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import psutil
 
-from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_directory import RunDirectory, read_object, write_json
 
 State = Literal["running", "finished", "stopped", "failed", "lost"]
 
@@ -78,28 +77,19 @@ class StatusFile:
 
 def status_of(run: RunDirectory) -> RunStatus:
     """How a run is now: from `result.json` if it has ended, else from its status file."""
-    ended = _read(run.result)
+    ended = read_object(run.result)
     if ended:
         return RunStatus(ended.get("status", "failed"), figures=ended)
-    record = _read(run.status)
+    record = read_object(run.status)
     figures = record.get("figures", {})
     if not _lives(record):
         return RunStatus("lost", figures=figures)
     return RunStatus("running", record.get("doing", ""), figures, record.get("page"))
 
 
-def _read(path: Any) -> dict[str, Any]:
-    """An object from a JSON file; empty where there is none that can be read."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _lives(record: Mapping[str, Any]) -> bool:
     try:
         process = psutil.Process(record["process"])
-        return abs(process.create_time() - record["process_started_at"]) < CLOCK_S
+        return bool(abs(process.create_time() - record["process_started_at"]) < CLOCK_S)
     except (KeyError, TypeError, ValueError, psutil.Error):
         return False

@@ -20,6 +20,8 @@ LAYERS = [
         "config_file",
         "limits",
         "run_directory",
+        "arguments",
+        "provenance",
         "run_status",
         "metrics",
         "link",
@@ -32,7 +34,7 @@ LAYERS = [
     {"runs"},
     {"processes", "launcher"},
     {"start"},
-    {"cli"},
+    {"cli", "cli_runs", "cli_compare", "cli_reproduce"},
 ]
 FILES = sorted(PREFRL.rglob("*.py"))
 

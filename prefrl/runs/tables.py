@@ -1,0 +1,96 @@
+"""Runs as tables for a terminal."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from prefrl.runs.archive import Entry, text
+
+COLOURS = {
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "lost": "red",
+}
+NOTHING = "–"
+
+
+def runs_table(entries: Sequence[Entry]) -> Table:
+    """A line for each run."""
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for title in ("name", "question", "environment"):
+        table.add_column(title, overflow="fold", ratio=1 if title == "question" else None)
+    table.add_column("seed", justify="right")
+    table.add_column("status")
+    for title in ("labels", "steps", "return", "time"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for entry in entries:
+        table.add_row(
+            Text(entry.name),
+            Text(entry.question),
+            Text(entry.env),
+            number(entry.seed),
+            Text(entry.doing or entry.status, COLOURS[entry.status]),
+            number(entry.labels),
+            number(entry.env_steps),
+            number(entry.true_return, 1),
+            duration(entry.wall_s),
+        )
+    return table
+
+
+def record_table(record: Mapping[str, Any]) -> Table:
+    """What `record_of` found, a line for each fact; nested facts are indented."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        if name not in ("config", "packages"):  # hundreds of lines: in JSON
+            _add(table, name.replace("_", " "), value)
+    return table
+
+
+def _add(table: Table, name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        table.add_row(Text(name), Text("" if value else "none"))
+        for key, inner in value.items():
+            _add(table, f"  {text(key)}", inner)
+    elif name == "command" and isinstance(value, list):
+        table.add_row(Text(name), Text(text(shlex.join(map(str, value)))))
+    elif isinstance(value, list | tuple):
+        table.add_row(Text(name), Text(", ".join(text(str(item)) for item in value) or "none"))
+    else:
+        table.add_row(Text(name), Text(text(_written(value)) or NOTHING))
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def number(value: float | None, decimals: int = 0) -> str:
+    """A number with its thousands apart."""
+    return NOTHING if value is None else f"{value:,.{decimals}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Hours, minutes and seconds, as many as there are."""
+    if seconds is None:
+        return NOTHING
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(size_bytes: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:,.3g} GB"

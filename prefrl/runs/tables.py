@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefrl.runs.archive import Entry, text
+from prefrl.runs.differences import flat
 
 COLOURS = {
     "running": "cyan",
@@ -44,33 +45,32 @@ def runs_table(entries: Sequence[Entry]) -> Table:
 
 
 def record_table(record: Mapping[str, Any]) -> Table:
-    """What `record_of` found, a line for each fact; nested facts are indented."""
+    """What `record_of` found: a line for each fact, those of one kind indented below its name."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
-        if name not in ("config", "packages"):  # hundreds of lines: in JSON
-            _add(table, name.replace("_", " "), value)
+        if name in ("config", "packages"):  # hundreds of lines: in JSON
+            continue
+        title = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            table.add_row(Text(title), "" if value else "none")
+            for key, inner in flat(value).items():
+                table.add_row(Text(f"  {text(key)}"), Text(_written(inner)))
+        elif name == "command" and isinstance(value, list):
+            table.add_row(title, Text(text(shlex.join(map(str, value)))))
+        elif value not in (None, ""):
+            table.add_row(title, Text(_written(value)))
     return table
 
 
-def _add(table: Table, name: str, value: Any) -> None:
-    if isinstance(value, Mapping):
-        table.add_row(Text(name), Text("" if value else "none"))
-        for key, inner in value.items():
-            _add(table, f"  {text(key)}", inner)
-    elif name == "command" and isinstance(value, list):
-        table.add_row(Text(name), Text(text(shlex.join(map(str, value)))))
-    elif isinstance(value, list | tuple):
-        table.add_row(Text(name), Text(", ".join(text(str(item)) for item in value) or "none"))
-    else:
-        table.add_row(Text(name), Text(text(_written(value)) or NOTHING))
-
-
 def _written(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    """A fact of a run in one line."""
+    if isinstance(value, list):
+        return ", ".join(text(str(item)) for item in value) or "none"
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return NOTHING if value in (None, "") else text(str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def number(value: float | None, decimals: int = 0) -> str:

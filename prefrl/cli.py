@@ -30,6 +30,9 @@ commands:
   gather ENV       collect labels on clips of a random policy
   pretrain --labels-from RUN
                    fit a reward ensemble to labels that were collected
+  compare RUN ...  what differs between runs, and their learning curves in one picture
+  plot RUN         draw all pictures of a run
+  reproduce RUN    start a run again from its record
   runs [DIR]       list runs; `runs show RUN` tells all of one, `runs prune RUN` makes room
 
 ENV is a recipe or any registered Gymnasium id. Recipes:
@@ -99,6 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "gather": _gather,
         "pretrain": _pretrain,
         "runs": _runs,
+        "compare": _compare,
+        "reproduce": _reproduce,
+        "plot": _plot,
     }
     try:
         if not args or args[0] in ("-h", "--help", "help"):
@@ -165,6 +171,24 @@ def _runs(args: list[str]) -> int:
     from prefrl.cli_runs import runs
 
     return runs(args)
+
+
+def _compare(args: list[str]) -> int:
+    from prefrl.cli_compare import compare
+
+    return compare(args)
+
+
+def _plot(args: list[str]) -> int:
+    from prefrl.cli_compare import plot
+
+    return plot(args)
+
+
+def _reproduce(args: list[str]) -> int:
+    from prefrl.cli_reproduce import reproduce
+
+    return reproduce(args)
 
 
 def _named(options: RunOptions) -> "RunRequest":

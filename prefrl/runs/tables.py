@@ -64,6 +64,27 @@ def record_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
+def differences_table(
+    names: Sequence[str], differences: Mapping[str, Mapping[str, Sequence[Any]]]
+) -> Table:
+    """A line for each value that not all have: what it is, and whose."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for kind, found in differences.items():
+        table.add_row(kind, "" if found else "the same")
+        for key, values in found.items():
+            title = f"  {text(key)}"
+            for value in dict.fromkeys(map(_written, values)):
+                whose = [
+                    name for name, its in zip(names, values, strict=True) if _written(its) == value
+                ]
+                table.add_row(Text(title), Text(value), Text(", ".join(map(text, whose))))
+                title = ""
+    return table
+
+
 def _written(value: Any) -> str:
     """A fact of a run in one line."""
     if isinstance(value, list):

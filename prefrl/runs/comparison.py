@@ -14,7 +14,7 @@ from prefrl.runs.differences import differing, flat
 from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
 from prefrl.runs.series import Series, lines_of, series
 
-AXES = {"env_steps": "environment steps", "labels": "labels", "wall_s": "wall time (min)"}
+AXES = {"env_steps": "environment steps", "labels": "labels", "wall_s": "wall time"}
 GRID = 200  # points of a curve over seeds: more than a picture of it can show
 MOST_IN_A_TITLE = 3  # settings by which a curve is named
 
@@ -93,7 +93,7 @@ def curves_of(run: RunDirectory) -> dict[str, Series]:
     started = seconds_since_epoch(read_object(run.provenance).get("started_at"))
     if clock.size:
         began = clock[0] if started is None else started
-        curves["wall_s"] = ((np.interp(steps, clock_steps, clock) - began) / 60, returns)
+        curves["wall_s"] = (np.interp(steps, clock_steps, clock) - began, returns)
     return curves
 
 

@@ -40,7 +40,10 @@ def record_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def changed_outputs(run: RunDirectory) -> dict[str, str]:
-    """Files that are not what they were when the run ended: `changed`, `removed` or `new`."""
+    """Files that are not what they were when the run ended: `changed`, `removed` or `new`.
+
+    Pictures and videos are left out: they can be made again.
+    """
     recorded = read_object(run.end).get("outputs")
     sums = {
         name: facts.get("sha256")
@@ -49,13 +52,19 @@ def changed_outputs(run: RunDirectory) -> dict[str, str]:
     }
     # The names in the record are foreign: they are compared with what is there, never opened.
     files = output_files(run)
-    changes = {name: "removed" for name in sums if name not in files}
+    changes = {name: "removed" for name in sums if name not in files and not _is_derived(name)}
     for name, path in files.items():
+        if _is_derived(name):
+            continue
         if name not in sums:
             changes[name] = "new"
         elif checksum(path) != sums[name]:
             changes[name] = "changed"
     return changes
+
+
+def _is_derived(name: str) -> bool:
+    return name.partition("/")[0] in ("plots", "videos")
 
 
 def _sizes(run: RunDirectory) -> dict[str, str]:

@@ -75,6 +75,13 @@ def rows(figure: Figure, count: int, **options: Any) -> list[Axes]:
     return list(figure.subplots(count, 1, squeeze=False, **options)[:, 0])
 
 
+def clock_unit(seconds: float) -> tuple[str, float]:
+    """The unit in which a time of this length is read, and its seconds."""
+    if seconds < 120:
+        return "s", 1
+    return ("min", 60) if seconds < 7200 else ("h", 3600)
+
+
 def _settings(theme: Theme) -> dict[Any, Any]:
     return {
         "figure.facecolor": theme.background,

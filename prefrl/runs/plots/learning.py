@@ -36,12 +36,13 @@ def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIG
         _paint_evaluation(panels[0], result, theme)
         panels[0].set_ylabel("return of an episode")
         panels[0].set_title(_title(run, result))
-        panels[0].legend(loc="lower right")
+        panels[0].margins(y=0.12)
         if reward:
             _paint_reward(panels[1], reward, theme)
         panels[-1].set_xlabel("environment steps")
+        figure.legend(loc="outside lower left", ncols=2)
 
-    return save(run.plots / "learning_curve.png", paint, 6 if reward else 3.6, theme)
+    return save(run.plots / "learning_curve.png", paint, 6.5 if reward else 4, theme)
 
 
 def _title(run: RunDirectory, result: dict[str, Any]) -> str:
@@ -85,5 +86,5 @@ def _paint_reward(axes: Axes, reward: Sequence[Line], theme: Theme) -> None:
         *series(reward, "labels/answered"), color=theme.faint, linewidth=1, drawstyle="steps-post"
     )
     labels.set_ylabel("labels given", color=theme.faint)
+    labels.set_ylim(bottom=0)
     labels.grid(False)
-    axes.legend(loc="lower right")

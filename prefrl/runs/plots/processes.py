@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.plots.canvas import Theme, rows, save
+from prefrl.runs.plots.canvas import Theme, clock_unit, rows, save
 from prefrl.runs.series import Line, lines_of, series
 
 INSIDE_OF = {"environment": "rollout", "record": "rollout"}  # phases that others count too
@@ -41,14 +41,15 @@ def memory(run: RunDirectory, theme: Theme) -> Path | None:
     if not found:
         return None
     began = min(clock[0] for clock, _ in found.values())
+    unit, length = clock_unit(max(clock[-1] for clock, _ in found.values()) - began)
 
     def paint(figure: Figure, theme: Theme) -> None:
         (axes,) = rows(figure, 1)
         for (name, (clock, used)), colour in zip(found.items(), theme.lines, strict=False):
             most = f"{name}: at most {used.max() / MIB:,.0f} MiB"
-            axes.plot((clock - began) / 60, used / MIB, color=colour, marker=".", label=most)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("minutes since learning began")
+            axes.plot((clock - began) / length, used / MIB, color=colour, label=most)
+        axes.set_ylim(0, 1.15 * max(used.max() for _, used in found.values()) / MIB)
+        axes.set_xlabel(f"time since the first figures ({unit})")
         axes.set_ylabel("resident memory (MiB)")
         axes.set_title("Memory by process")
         axes.legend(loc="lower right")
@@ -84,13 +85,13 @@ def _paint_phases(axes: Axes, process: str, found: dict[str, float], theme: Them
     total = values.sum()
     axes.barh(places, values, color=theme.lines[0])
     for place, value in zip(places, values, strict=True):
-        share = f" {value:,.3g} s, {value / total:.0%}" if total else " 0 s"
+        share = f" {value:,.2f} s, {100 * value / total:.1f}%" if total else " 0 s"
         axes.annotate(share, (value, place), va="center", fontsize=10)
     axes.set_yticks(places, [_name(phase) for phase in found])
     axes.invert_yaxis()
     axes.margins(x=0.2)
     axes.grid(False, axis="y")
-    axes.set_title(f"{process} process: {total:,.3g} s measured")
+    axes.set_title(f"{process} process: {total:,.1f} s measured")
 
 
 def _name(phase: str) -> str:

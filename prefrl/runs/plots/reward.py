@@ -1,16 +1,14 @@
 """How good the learned reward is: against the true one, and how sure it may be of itself."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from prefrl.metrics import correlation
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.plots.canvas import Theme, rows, save
+from prefrl.runs.plots.canvas import Theme, clock_unit, rows, save
 from prefrl.runs.series import Line, lines_of, series
 
 POLICIES = {"random": "random policy", "final": "final policy"}
@@ -68,19 +66,25 @@ def _is_diagram(bins: object) -> bool:
 def _paint_diagram(axes: Axes, newest: Line, theme: Theme) -> None:
     bins = np.array(newest["reward/calibration"], np.float64).reshape(-1, 3)
     pairs, predicted, agreed = bins[bins[:, 0] > 0].T
-    axes.plot([0.5, 1], [0.5, 1], color=theme.faint, linestyle="--", linewidth=1)
-    axes.annotate("as often as predicted", (0.5, 0.5), xytext=(4, 14), color=theme.faint,
-                  textcoords="offset points", rotation=0, fontsize=10)  # fmt: skip
-    axes.plot(predicted, agreed, color=theme.lines[0], marker="o")
+    axes.plot(
+        [0.5, 1], [0.5, 1], color=theme.faint, linestyle="--", linewidth=1,
+        label="as often as predicted",
+    )  # fmt: skip
+    axes.scatter(
+        predicted, agreed, s=40 + 400 * pairs / pairs.sum(), color=theme.lines[0], alpha=0.8,
+        label="newest round, with the number of pairs",
+    )  # fmt: skip
     for n, x, y in zip(pairs, predicted, agreed, strict=True):
-        axes.annotate(f"{n:.0f}", (x, y), xytext=(6, -12), textcoords="offset points", fontsize=10)
+        axes.annotate(f"{n:,.0f}", (x, y), xytext=(-14, 0), textcoords="offset points", ha="right",
+                      va="center", fontsize=10)  # fmt: skip
     axes.set_xlim(0.48, 1.02)
-    axes.set_ylim(min(0.4, *agreed - 0.05), 1.05)
+    axes.set_ylim(min(0.4, agreed.min() - 0.1), 1.1)
+    axes.legend(loc="lower right")
     axes.set_xlabel("predicted preference for the clip taken to be better")
     axes.set_ylabel("share of answers that agree")
     error = newest.get("reward/calibration_error")
     shown = f"{error:.3f}" if isinstance(error, int | float) else "unknown"
-    axes.set_title(f"Held-out labels (numbers of pairs): expected calibration error {shown}")
+    axes.set_title(f"Reliability on held-out labels: expected calibration error {shown}")
 
 
 def label_timeline(run: RunDirectory, theme: Theme) -> Path | None:
@@ -99,18 +103,14 @@ def label_timeline(run: RunDirectory, theme: Theme) -> Path | None:
         by_step.set_xlabel("environment steps")
         by_step.set_title("Labels at each training round")
         by_step.legend(loc="lower right")
-        minutes = _minutes(timing, answered)
-        by_clock.plot(minutes, answered[: minutes.size], color=theme.lines[0], marker=".",
+        clock = series(timing, "wall_clock_s")[1][: answered.size]  # a round writes to both files
+        seconds = clock - clock[:1]
+        unit, length = clock_unit(seconds.max(initial=0))
+        by_clock.plot(seconds / length, answered[: clock.size], color=theme.lines[0], marker=".",
                       drawstyle="steps-post")  # fmt: skip
-        by_clock.set_xlabel("minutes since the first round")
+        by_clock.set_xlabel(f"time since the first round ({unit})")
         for axes in (by_step, by_clock):
             axes.set_ylabel("labels")
             axes.set_ylim(bottom=0)
 
     return save(run.plots / "label_timeline.png", paint, 5.5, theme)
-
-
-def _minutes(timing: Sequence[Line], answered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """When each round was, by the clock; a round writes one line to either file."""
-    clock = series(timing, "wall_clock_s")[1][: answered.size]
-    return (clock - clock[:1]) / 60

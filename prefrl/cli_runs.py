@@ -1,6 +1,7 @@
 """The commands that look at runs: `runs`, `runs show`, `runs prune`."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,11 +10,13 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from prefrl.arguments import parse
+from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, finite
 from prefrl.run_status import State
 from prefrl.runs.archive import Entry, entry_of, find_runs
+from prefrl.runs.prune import prunable, remove
 from prefrl.runs.record import changed_outputs, record_of
-from prefrl.runs.tables import record_table, runs_table
+from prefrl.runs.tables import parts_table, record_table, runs_table
 
 SortKey = Literal[
     "started", "name", "question", "env", "seed", "status", "labels", "steps", "return", "time"
@@ -58,10 +61,29 @@ class ShowOptions:
     """Print JSON, with every setting and package."""
 
 
+@dataclass(frozen=True)
+class PruneOptions:
+    """Remove pictures and videos of runs, which can be made again, after showing how much that is.
+
+    Labels cannot be made again: they go only with `--whole --labels`.
+    """
+
+    runs: Positional[tuple[Path, ...]]
+    """The runs' directories."""
+    whole: bool = False
+    """All of each run but its labels and what says where they come from."""
+    labels: bool = False
+    """With `--whole`: the labels too, so that nothing is left."""
+    yes: bool = False
+    """Do not ask."""
+
+
 def runs(args: list[str]) -> int:
     """`prefrl runs`; returns the exit code."""
     if args[:1] == ["show"]:
         return _show(args[1:])
+    if args[:1] == ["prune"]:
+        return _prune(args[1:])
     options = parse(RunsOptions, "runs", RunsOptions(), args)
     entries = [
         entry for entry in map(entry_of, find_runs(options.folder)) if _wanted(entry, options)
@@ -105,3 +127,26 @@ def _show(args: list[str]) -> int:
     else:
         Console(highlight=False).print(record_table(record))
     return 1 if record.get("changed_outputs") else 0
+
+
+def _prune(args: list[str]) -> int:
+    options = parse(PruneOptions, "runs prune", None, args)
+    if not options.runs:
+        raise ConfigError("runs prune: say which runs")
+    if options.labels and not options.whole:
+        raise ConfigError("--labels: labels go only with the whole run, add --whole")
+    chosen = list(dict.fromkeys(RunDirectory.open(path.resolve()) for path in options.runs))
+    parts = {run: prunable(run, options.whole, options.labels) for run in chosen}
+    console = Console(highlight=False)
+    console.print(parts_table([part for found in parts.values() for part in found]))
+    if not any(parts.values()):
+        return 0
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("nothing was removed: add --yes where nobody can be asked")
+        if input("Remove all this? [y/N] ").strip().casefold() not in ("y", "yes"):
+            print("nothing was removed")
+            return 0
+    for run, found in parts.items():
+        remove(run, found)
+    return 0

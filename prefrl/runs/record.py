@@ -72,4 +72,7 @@ def _sizes(run: RunDirectory) -> dict[str, str]:
     parts: dict[str, list[int]] = {}
     for name, path in output_files(run).items():
         parts.setdefault(name.partition("/")[0], []).append(path.stat().st_size)
-    return {name: f"{len(sizes)} files, {sum(sizes):,} bytes" for name, sizes in parts.items()}
+    return {
+        name: f"{sum(sizes):,} bytes" + (f" in {len(sizes)} files" if len(sizes) > 1 else "")
+        for name, sizes in parts.items()
+    }

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from prefrl.runs.archive import Entry, text
 from prefrl.runs.differences import flat
+from prefrl.runs.prune import Part
 
 COLOURS = {
     "running": "cyan",
@@ -82,6 +83,19 @@ def differences_table(
                 ]
                 table.add_row(Text(title), Text(value), Text(", ".join(map(text, whose))))
                 title = ""
+    return table
+
+
+def parts_table(parts: Sequence[Part]) -> Table:
+    """What is to be removed, and how much it is."""
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    table.add_column("to be removed", overflow="fold")
+    for title in ("files", "size"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for part in parts:
+        table.add_row(Text(text(str(part.path))), number(part.files), size(part.size_bytes))
+    files, size_bytes = sum(part.files for part in parts), sum(part.size_bytes for part in parts)
+    table.add_row("all of it" if parts else "nothing", number(files), size(size_bytes))
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from prefrl.runs.comparison import AXES, Band, Group, band
@@ -29,6 +30,8 @@ def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
             _paint_panel(axes, axis, groups, curves, theme, length if axis == "wall_s" else 1)
             axes.set_xlabel(f"{title} ({unit})" if axis == "wall_s" else title)
             axes.set_ylabel("true return")
+            if axis == "labels":
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         panels[0].set_title("True return of training episodes")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
 

@@ -3,34 +3,15 @@
 import json
 import os
 import time
-from dataclasses import replace
 
 import psutil
 import pytest
+from archived_run import RESULT, archived
 
 from prefrl.cli import main
-from prefrl.config import Config
-from prefrl.config_file import to_dict
 from prefrl.provenance import write_end
-from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_directory import write_json
 from prefrl.runs.archive import entry_of, find_runs
-
-RESULT = {
-    "status": "finished", "env": "prefrl/MovingDotPosition-v0", "seed": 0, "wall_s": 61.5,
-    "labels": 200, "env_steps": 300_000, "true_return": {"mean": 70.25, "sd": 3.0}, "error": None,
-}  # fmt: skip
-
-
-def archived(path, *, note="", seed=0, started="2026-01-01T00:00:00+00:00", result=RESULT):
-    """A run directory with small files as a run leaves them; running or lost without a result."""
-    run = RunDirectory.create(path)
-    write_json(run.config, to_dict(replace(Config(), seed=seed)))
-    write_json(
-        run.provenance, {"note": note, "started_at": started, "command": ["prefrl", "train"]}
-    )
-    if result is not None:
-        write_json(run.result, result)
-    return run
 
 
 def write_status(run, process, created, **figures):

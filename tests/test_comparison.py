@@ -10,7 +10,7 @@ from archived_run import RESULT, archived, write_figures
 
 from prefrl.cli import main
 from prefrl.run_directory import RunError, write_json
-from prefrl.runs.comparison import band, curves_of, final_return, group_runs
+from prefrl.runs.comparison import band, band_of, curves_of, final_return, group_runs
 from prefrl.runs.differences import all_differences, differing, flat
 
 
@@ -96,6 +96,15 @@ def test_a_curve_over_seeds_ends_where_the_first_of_them_ends():
     assert found.mean == pytest.approx(found.x + 1)
     assert found.interval is None
     assert band([(x, x), (x + 10, x)], np.random.default_rng(0)) is None
+
+
+def test_over_seeds_a_return_stands_at_the_mean_time_to_its_step(seeds):
+    (few, _) = group_runs(seeds)
+    steps = band_of(few, "env_steps", np.random.default_rng(0))
+    found = band_of(few, "wall_s", np.random.default_rng(0))
+    assert found.mean.tolist() == steps.mean.tolist()
+    # Rollouts end every 10 to 14 s: after 8 of them 80 to 112 s have passed.
+    assert (found.x[0], found.x[-1]) == pytest.approx((12, 96))
 
 
 def test_unfinished_runs_have_no_say_in_the_final_return(seeds):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,11 @@ from prefrl.runs.differences import differing, flat
 from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
 from prefrl.runs.series import Series, lines_of, series
 
-AXES = {"env_steps": "environment steps", "labels": "labels", "wall_s": "wall time"}
+AXES = {
+    "env_steps": "environment steps",
+    "labels": "labels",
+    "wall_s": "wall time, mean over seeds",
+}
 GRID = 200  # points of a curve over seeds: more than a picture of it can show
 MOST_IN_A_TITLE = 3  # settings by which a curve is named
 
@@ -108,6 +112,24 @@ def band(curves: Sequence[Series], rng: np.random.Generator) -> Band | None:
     values = np.stack([np.interp(grid, x, y) for x, y in curves])
     interval = bootstrap_interval([values], rng) if len(curves) >= LEAST_SEEDS else None
     return Band(grid, interquartile_mean(values), interval)
+
+
+def band_of(group: Group, axis: str, rng: np.random.Generator) -> Band | None:
+    """A group's curve over seeds against one of `AXES`; None if a seed lacks it.
+
+    Seeds take different times to the same step: a return stands at the mean of these times.
+    """
+    if any(axis not in curve for curve in group.curves):
+        return None
+    if axis != "wall_s":
+        return band([curve[axis] for curve in group.curves], rng)
+    found = band([curve["env_steps"] for curve in group.curves], rng)
+    if found is None:
+        return None
+    times = [
+        np.interp(found.x, curve["env_steps"][0], curve["wall_s"][0]) for curve in group.curves
+    ]
+    return replace(found, x=np.mean(times, axis=0))
 
 
 def final_return(group: Group, rng: np.random.Generator) -> dict[str, Any]:

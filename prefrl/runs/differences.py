@@ -28,9 +28,10 @@ def differing(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def code_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Revision, a short name for its uncommitted changes, and a checksum of each package."""
     diff, code = provenance.get("git_diff"), provenance.get("code")
+    revision = provenance.get("git_revision")
     changes = diff if isinstance(diff, str) else ""
     return {
-        "git revision": provenance.get("git_revision"),
+        "git revision": revision[:12] if isinstance(revision, str) else None,
         "uncommitted changes": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else "",
         **(
             {f"source of {name}": str(found)[:12] for name, found in code.items()}

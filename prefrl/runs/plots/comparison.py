@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from prefrl.runs.comparison import AXES, Band, Group, band
+from prefrl.runs.comparison import AXES, Band, Group, band_of
 from prefrl.runs.plots.canvas import THEMES, Theme, clock_unit, rows, save
 
 NOTHING = (np.empty(0), np.empty(0))
@@ -20,7 +20,7 @@ DASHES = ("-", "--", ":")  # where there are more curves than colours
 def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
     """True return against steps, labels and time, as PNG and SVG in both themes."""
     # Bootstrapped once: all pictures show the same interval.
-    bands = [[_band(group, axis) for group in groups] for axis in AXES]
+    bands = [[band_of(group, axis, np.random.default_rng(0)) for group in groups] for axis in AXES]
     longest = max(x.max(initial=0) for group in groups for x in _all_x(group, "wall_s"))
     unit, length = clock_unit(longest)
 
@@ -31,7 +31,7 @@ def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
             axes.set_xlabel(f"{title} ({unit})" if axis == "wall_s" else title)
             axes.set_ylabel("true return")
             if axis == "labels":
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         panels[0].set_title("True return of training episodes")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
 
@@ -41,11 +41,6 @@ def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
         for suffix in ("png", "svg")
         for theme in THEMES
     ]
-
-
-def _band(group: Group, axis: str) -> Band | None:
-    curves = [curve[axis] for curve in group.curves if axis in curve]
-    return band(curves, np.random.default_rng(0)) if len(curves) == len(group.curves) else None
 
 
 def _paint_panel(

@@ -25,6 +25,7 @@ from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.provenance import provenance, write_end, write_source
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, write_json
+from prefrl.runs.hparams import write_results, write_settings
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,13 @@ def _run(
 ) -> int:
     config, console = assignment.config, Console(highlight=False)
     console.print(f"run {run.path}", soft_wrap=True)
+    write_settings(run, config)
     budget = config.label.budget if learned else 0
     with Display(config.total_timesteps, budget, console) as display:
         outcome = launch(targets, assignment, display)
     record = result(config, outcome)
     write_json(run.result, record)
+    write_results(run, record)
     show_traceback(outcome)
     _report(run, record, outcome, console)
     write_end(run, outcome.exit_code)

@@ -15,6 +15,7 @@ from tyro.conf import Positional
 from prefrl.arguments import parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, finite, read_object
+from prefrl.runs.archive import name_of
 from prefrl.runs.comparison import Group, final_return, group_runs
 from prefrl.runs.differences import all_differences
 from prefrl.runs.tables import differences_table, number
@@ -50,7 +51,7 @@ def compare(args: list[str]) -> int:
     from prefrl.runs.plots.comparison import draw_comparison
 
     pictures = draw_comparison(groups, options.out)
-    names = [run.path.resolve().name for run in runs]
+    names = [name_of(run) for run in runs]
     if options.json:
         print(json.dumps(finite(_as_json(names, differences, groups, found, pictures)), indent=2))
         return 0

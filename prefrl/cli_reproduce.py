@@ -15,7 +15,7 @@ from prefrl.config_file import load_config
 from prefrl.limits import check
 from prefrl.provenance import provenance
 from prefrl.run_directory import RunDirectory, RunError, read_object
-from prefrl.runs.archive import text
+from prefrl.runs.archive import name_of, text
 from prefrl.runs.differences import all_differences
 from prefrl.runs.foreign import refuse_unnamed
 from prefrl.runs.sameness import first_difference
@@ -57,7 +57,7 @@ def reproduce(args: list[str]) -> int:
     _show_differences(config, origin, console)
     if options.check:
         return 0
-    name = text(old.path.resolve().name)
+    name = name_of(old)
     new = RunDirectory(options.run_dir or Path("runs") / f"{name}-again")
     note = text(origin.get("note")) if options.note is None else options.note
     exit_code = _start(config, origin, new, note, options)

@@ -92,7 +92,8 @@ def runs(args: list[str]) -> int:
     if options.json:
         print(json.dumps(finite([entry.as_json() for entry in entries]), indent=2))
     else:
-        Console(highlight=False).print(runs_table(entries) if entries else "no such run")
+        console = Console(highlight=False)
+        console.print(runs_table(entries, console.width) if entries else "no such run")
     return 0
 
 

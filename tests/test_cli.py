@@ -100,7 +100,8 @@ def test_help_names_every_command_and_every_recipe(arguments, capsys):
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for name in ("train", "evaluate", "gather", "pretrain", *RECIPES):
+    commands = ["train", "evaluate", "gather", "pretrain", "compare", "plot", "reproduce", "runs"]
+    for name in (*commands, *RECIPES):
         assert f"\n  {name} " in out
 
 

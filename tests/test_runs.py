@@ -366,8 +366,8 @@ def test_the_end_of_a_run_has_checksums_of_all_it_left(finished, prefrl):
 
 def test_every_clip_of_the_evaluation_can_be_drawn(finished):
     lines = read_metrics(finished.path / "metrics" / "evaluation.jsonl")
-    # Two policies, 4 episodes of 200 steps each, clips of 25 steps.
-    assert len(lines) == 2 * 4 * 8
+    # Two policies, 4 episodes of 250 steps each, clips of 25 steps.
+    assert len(lines) == 2 * 4 * 10
     final = [line["true_reward"] for line in lines if line["policy"] == "final"]
     assert sum(final) == pytest.approx(4 * finished.result["true_return"]["mean"])
 

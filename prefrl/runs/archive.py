@@ -80,7 +80,7 @@ def entry_of(run: RunDirectory) -> Entry:
     seed = _number(config.get("seed"))
     return Entry(
         run=run.path,
-        name=text(run.path.resolve().name),
+        name=name_of(run),
         question=text(origin.get("note")),
         env=text(environment.get("id")) if isinstance(environment, dict) else "",
         seed=None if seed is None else int(seed),
@@ -94,10 +94,17 @@ def entry_of(run: RunDirectory) -> Entry:
     )
 
 
+def name_of(run: RunDirectory) -> str:
+    """A run is called as its directory is."""
+    return text(run.path.absolute().name or str(run.path))
+
+
 def text(value: Any) -> str:
     """A text in one line and without what would steer a terminal; empty if it is none."""
     if not isinstance(value, str):
         return ""
+    if value.isprintable():
+        return value.strip()
     return "".join(c if c.isprintable() else " " for c in value).strip()
 
 

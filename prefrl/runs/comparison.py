@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl.run_directory import RunDirectory, RunError, read_object
-from prefrl.runs.archive import Entry, entry_of, seconds_since_epoch, text
+from prefrl.runs.archive import Entry, entry_of, name_of, seconds_since_epoch, text
 from prefrl.runs.differences import differing, flat
 from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
 from prefrl.runs.series import Series, lines_of, series
@@ -169,7 +169,7 @@ def _titles(
     settings = differing([flat(config) for config in configs])
     if not 0 < len(settings) <= MOST_IN_A_TITLE:
         return [
-            text(runs[0].path.resolve().name) + (f" and {len(runs) - 1} more" if runs[1:] else "")
+            name_of(runs[0]) + (f" and {len(runs) - 1} more" if runs[1:] else "")
             for runs in members
         ]
     return [

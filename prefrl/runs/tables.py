@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -18,30 +19,39 @@ COLOURS = {
     "failed": "red",
     "lost": "red",
 }
+NUMBERS = ("seed", "labels", "steps", "return", "time")
 NOTHING = "–"
 
 
-def runs_table(entries: Sequence[Entry]) -> Table:
-    """A line for each run."""
+def runs_table(entries: Sequence[Entry], width: int) -> Table:
+    """A line for each run, in a table of so many characters; long questions are cut off."""
+    columns = {
+        "name": [entry.name for entry in entries],
+        "question": [entry.question for entry in entries],
+        "environment": [entry.env for entry in entries],
+        "seed": [number(entry.seed) for entry in entries],
+        "status": [entry.doing or entry.status for entry in entries],
+        "labels": [number(entry.labels) for entry in entries],
+        "steps": [number(entry.env_steps) for entry in entries],
+        "return": [number(entry.true_return, 1) for entry in entries],
+        "time": [duration(entry.wall_s) for entry in entries],
+    }
+    widths = {title: max(map(cell_len, [title, *cells])) for title, cells in columns.items()}
+    spare = width - 2 * len(columns) - sum(widths.values())
+    for title, least in (("question", 12), ("environment", 12)):
+        cut = min(max(0, -spare), max(0, widths[title] - least))
+        widths[title], spare = widths[title] - cut, spare + cut
     table = Table(box=None, header_style="bold", padding=(0, 1))
-    for title in ("name", "question", "environment"):
-        table.add_column(title, overflow="fold", ratio=1 if title == "question" else None)
-    table.add_column("seed", justify="right")
-    table.add_column("status")
-    for title in ("labels", "steps", "return", "time"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for entry in entries:
-        table.add_row(
-            Text(entry.name),
-            Text(entry.question),
-            Text(entry.env),
-            number(entry.seed),
-            Text(entry.doing or entry.status, COLOURS[entry.status]),
-            number(entry.labels),
-            number(entry.env_steps),
-            number(entry.true_return, 1),
-            duration(entry.wall_s),
-        )
+    for title in columns:
+        table.add_column(
+            title, width=widths[title], no_wrap=True, overflow="ellipsis",
+            justify="right" if title in NUMBERS else "left",
+        )  # fmt: skip
+    cells = {title: Text("\n".join(lines)) for title, lines in columns.items()}
+    styled = [Text(entry.doing or entry.status, COLOURS[entry.status]) for entry in entries]
+    cells["status"] = Text("\n").join(styled)
+    # One row with many lines: rich takes three times as long for as many rows.
+    table.add_row(*cells.values())
     return table
 
 

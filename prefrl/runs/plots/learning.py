@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.archive import text
+from prefrl.runs.archive import name_of, text
 from prefrl.runs.plots.canvas import LIGHT, Theme, rows, save
 from prefrl.runs.series import Line, lines_of, series
 
@@ -47,7 +47,7 @@ def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIG
 
 def _title(run: RunDirectory, result: dict[str, Any]) -> str:
     if not result:
-        return text(run.path.resolve().name)
+        return name_of(run)
     return text(f"{result.get('env')}, seed {result.get('seed')}, {result.get('labels')} labels")
 
 

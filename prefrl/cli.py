@@ -86,6 +86,8 @@ class EvaluateOptions:
     """How many; by default as many as at the end of the run."""
     seed: int | None = None
     """Of the evaluation; by default the run's own evaluation seeds."""
+    env_import: Annotated[tuple[str, ...], arg(metavar="MODULE ...")] = ()
+    """Modules that the run may import; those it names are imported only if you name them too."""
 
 
 AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
@@ -146,6 +148,7 @@ def _pretrain(args: list[str]) -> int:
     if first.labels_from is None:
         raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
     from prefrl.run_directory import RunDirectory
+    from prefrl.runs.foreign import refuse_unnamed
     from prefrl.start import pretrain
 
     source = RunDirectory.open(first.labels_from)
@@ -153,6 +156,7 @@ def _pretrain(args: list[str]) -> int:
     if options.print_config:
         _print_config(options.config)
         return 0
+    refuse_unnamed(options.config.env, first.config.env.import_modules)
     return pretrain(options.config, _named(options), source)
 
 
@@ -162,8 +166,11 @@ def _evaluate(args: list[str]) -> int:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
+    from prefrl.run_directory import RunDirectory
+    from prefrl.runs.foreign import refuse_unnamed
     from prefrl.start import evaluate
 
+    refuse_unnamed(load_config(RunDirectory.open(options.run).config).env, options.env_import)
     return evaluate(options.run, options.episodes, options.seed)
 
 

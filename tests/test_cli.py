@@ -350,6 +350,6 @@ def test_errors_of_our_own_making_are_not_passed_off_as_the_users(monkeypatch):
     def broken(*_: object) -> int:
         raise ValueError("this is a bug")
 
-    monkeypatch.setattr("prefrl.start.evaluate", broken)
+    monkeypatch.setattr("prefrl.run_directory.RunDirectory.open", broken)
     with pytest.raises(ValueError, match="this is a bug"):
         main(["evaluate", "."])

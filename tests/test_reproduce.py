@@ -92,6 +92,16 @@ def test_code_that_a_run_names_does_not_run_unless_it_is_named_here(run, started
     assert len(started) == 1
 
 
+@pytest.mark.parametrize("command", ["evaluate", "pretrain --labels-from"])
+@pytest.mark.parametrize("env", [{"import_modules": ["bomb_of_a_run"]}, {"id": "bomb_of_a_run:T"}])
+def test_other_commands_do_not_run_it_either(run, command, env, capsys):
+    set_env(run, **env)
+    assert main([*command.split(), str(run.path)]) == 2
+    assert "--env-import 'bomb_of_a_run'" in capsys.readouterr().err
+    assert not (run.path.parent / "exploded").exists()
+    assert "bomb_of_a_run" not in sys.modules
+
+
 def test_nothing_is_named_twice():
     refuse_unnamed(EnvConfig(id="a:B-v0", import_modules=("c",)), ("c", "a", "other"))
     with pytest.raises(ConfigError, match=r"too: --env-import 'c' --env-import 'a'$"):

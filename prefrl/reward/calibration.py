@@ -10,12 +10,13 @@ def calibration(expected: NDArray[np.float64], mu: NDArray[np.float64]) -> list[
     """A reliability diagram of the likelier answer. Left and right are chance, so both are one.
 
     Args:
-        expected: `[N]` predicted preference for the left clip, of pairs held out.
+        expected: `[N]` predicted preference for the left clip, of pairs held out; a pair stands
+            there once for each member that holds it out.
         mu: `[N]` what the labelers said of them: 1 left, 0 right, 0.5 a tie.
 
     Returns:
-        For each tenth from 0.5 to 1: how many pairs, the mean prediction for the clip that was
-        taken to be better, and the mean share of answers that agreed; zeros where no pair is.
+        For each tenth from 0.5 to 1: how many predictions, their mean for the clip that was
+        taken to be better, and the share of answers that agreed; zeros where there are none.
     """
     likelier = np.maximum(expected, 1 - expected)
     agreed = np.where(expected >= 0.5, mu, 1 - mu)

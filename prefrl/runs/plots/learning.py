@@ -80,6 +80,7 @@ def _paint_reward(axes: Axes, reward: Sequence[Line], theme: Theme) -> None:
         ("reward/correlation_step", theme.lines[2], "correlation with the true reward, per step"),
     ):
         axes.plot(*series(reward, key), color=colour, marker=".", label=label)
+    axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)
     axes.set_ylabel("learned reward")
     labels = axes.twinx()
     labels.plot(

@@ -72,7 +72,7 @@ def _paint_diagram(axes: Axes, newest: Line, theme: Theme) -> None:
     )  # fmt: skip
     axes.scatter(
         predicted, agreed, s=40 + 400 * pairs / pairs.sum(), color=theme.lines[0], alpha=0.8,
-        label="newest round, with the number of pairs",
+        label="newest round, with the number of predictions",
     )  # fmt: skip
     for n, x, y in zip(pairs, predicted, agreed, strict=True):
         axes.annotate(f"{n:,.0f}", (x, y), xytext=(-14, 0), textcoords="offset points", ha="right",

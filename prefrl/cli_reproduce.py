@@ -88,12 +88,13 @@ def _start(
     config: Config, origin: Mapping[str, Any], new: RunDirectory, note: str,
     options: ReproduceOptions,
 ) -> int:  # fmt: skip
+    from labeler_ui.server import Address
     from prefrl import start
 
     request = start.RunRequest(None, new.path, note)
     command = origin.get("prefrl_command")
     if command == "train":
-        return start.train(config, request, options.labels_from, options.reward_from)
+        return start.train(config, request, options.labels_from, options.reward_from, Address())
     if command == "gather":
         return start.gather(config, request)
     if command == "pretrain" and options.labels_from is not None:

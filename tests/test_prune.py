@@ -13,7 +13,7 @@ from prefrl.run_directory import RunDirectory, write_json
 
 RECORDS = {"config.json", "provenance.json", "result.json", "end.json", "labels.sqlite3"}
 DERIVED = {"plots", "videos"}
-REST = {"checkpoints", "tb", "metrics", "source.zip", "status.json"}
+REST = {"checkpoints", "tb", "metrics", "source.zip", "status.json", "page.json"}
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(tmp_path):
     run = RunDirectory.create(tmp_path / "run")
     write_json(run.config, to_dict(Config()))
     write_json(run.result, {"status": "finished"})
-    for path in (run.provenance, run.end, run.status):
+    for path in (run.provenance, run.end, run.status, run.page):
         write_json(path, {})
     for folder in (run.plots, run.videos, run.checkpoints, run.tensorboard, run.metrics):
         (folder / "inner").mkdir(parents=True)

@@ -6,6 +6,7 @@ import sys
 import pytest
 from archived_run import archived, write_figures
 
+from labeler_ui.server import Address
 from prefrl import start
 from prefrl.cli import main
 from prefrl.config import ConfigError, EnvConfig
@@ -58,7 +59,7 @@ def set_env(run, **changes):
 def test_settings_seed_and_question_are_those_of_the_record(run, started, capsys):
     assert main(["reproduce", str(run.path)]) == 0
     ((command, config, request, sources),) = started
-    assert (command, config.seed, sources) == ("train", 7, (None, None))
+    assert (command, config.seed, sources) == ("train", 7, (None, None, Address()))
     assert (str(request.run_dir), request.note) == ("runs/old-again", "why?")
     assert [line.split() for line in capsys.readouterr().out.splitlines()[:3]] == [
         ["code", "the", "same"], ["packages", "the", "same"], ["machine", "the", "same"],

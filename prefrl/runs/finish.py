@@ -17,10 +17,10 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     """Evaluate the last policy and record one of its episodes."""
     config = loop.config
     predictor = loop.predictor if loop.snapshot else None
-    reporter.progress({"phase": "evaluating"})
+    reporter.progress({"policy": "evaluating"})
     found = evaluate(config, loop.model, predictor, config.evaluation_episodes)
     _log_clip_rewards(found, loop, run)
-    reporter.progress({"phase": "recording a video"})
+    reporter.progress({"policy": "recording a video"})
 
     def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
         return loop.model.predict(loop.venv.normalize_obs(observations))[0]

@@ -43,7 +43,7 @@ def prunable(run: RunDirectory, whole: bool, labels: bool) -> list[Part]:
         raise RunError(f"{run.path} is running: stop it first")
     wanted = [run.videos, run.plots]
     if whole:
-        wanted += [run.checkpoints, run.tensorboard, run.metrics, run.source, run.status]
+        wanted += [run.checkpoints, run.tensorboard, run.metrics, run.source, run.status, run.page]
     if whole and (labels or not run.labels.exists()):
         wanted += sorted(run.path.glob(f"{run.labels.name}*"))  # a journal may lie beside it
         wanted += [run.result, run.end, run.provenance, run.config]  # what makes it a run goes last

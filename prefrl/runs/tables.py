@@ -30,7 +30,7 @@ def runs_table(entries: Sequence[Entry], width: int) -> Table:
         "question": [entry.question for entry in entries],
         "environment": [entry.env for entry in entries],
         "seed": [number(entry.seed) for entry in entries],
-        "status": [entry.doing or entry.status for entry in entries],
+        "status": [entry.status for entry in entries],
         "labels": [number(entry.labels) for entry in entries],
         "steps": [number(entry.env_steps) for entry in entries],
         "return": [number(entry.true_return, 1) for entry in entries],
@@ -48,7 +48,7 @@ def runs_table(entries: Sequence[Entry], width: int) -> Table:
             justify="right" if title in NUMBERS else "left",
         )  # fmt: skip
     cells = {title: Text("\n".join(lines)) for title, lines in columns.items()}
-    styled = [Text(entry.doing or entry.status, COLOURS[entry.status]) for entry in entries]
+    styled = [Text(entry.status, COLOURS[entry.status]) for entry in entries]
     cells["status"] = Text("\n").join(styled)
     # One row with many lines: rich takes three times as long for as many rows.
     table.add_row(*cells.values())

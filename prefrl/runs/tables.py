@@ -25,7 +25,7 @@ NOTHING = "–"
 
 def runs_table(entries: Sequence[Entry], width: int) -> Table:
     """A line for each run, in a table of so many characters; long questions are cut off."""
-    columns = {
+    columns: dict[str, list[str]] = {
         "name": [entry.name for entry in entries],
         "question": [entry.question for entry in entries],
         "environment": [entry.env for entry in entries],

@@ -1,7 +1,5 @@
 """The command line. Help appears at once: torch and SQLAlchemy are imported where they are used."""
 
-import contextlib
-import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +11,7 @@ import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
+from prefrl.arguments import parse
 from prefrl.config import Config, ConfigError
 from prefrl.config_file import from_dict, load_config, load_file, nearest, to_dict
 from prefrl.limits import check
@@ -33,6 +32,10 @@ commands:
   gather ENV       collect labels on clips of a random policy
   pretrain --labels-from RUN
                    fit a reward ensemble to labels that were collected
+  compare RUN ...  what differs between runs, and their learning curves in one picture
+  plot RUN         draw all pictures of a run
+  reproduce RUN    start a run again from its record
+  runs [DIR]       list runs; `runs show RUN` tells all of one, `runs prune RUN` makes room
 
 ENV is a recipe or any registered Gymnasium id. Recipes:
 {recipes}
@@ -125,9 +128,10 @@ class EvaluateOptions:
     """How many; by default as many as at the end of the run."""
     seed: int | None = None
     """Of the evaluation; by default the run's own evaluation seeds."""
+    env_import: Annotated[tuple[str, ...], arg(metavar="MODULE ...")] = ()
+    """Modules that the run may import; those it names are imported only if you name them too."""
 
 
-AnyOptions = TypeVar("AnyOptions")
 AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
 AnyTaskOptions = TypeVar("AnyTaskOptions", bound=TaskOptions)
 
@@ -143,6 +147,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "evaluate": _evaluate,
         "gather": _gather,
         "pretrain": _pretrain,
+        "runs": _runs,
+        "compare": _compare,
+        "reproduce": _reproduce,
+        "plot": _plot,
     }
     try:
         if not args or args[0] in ("-h", "--help", "help"):
@@ -174,7 +182,7 @@ def _train(args: list[str]) -> int:
 
 
 def _label(args: list[str]) -> int:
-    options = _parse(LabelOptions, "label", None, args)
+    options = parse(LabelOptions, "label", None, args)
     if options.overlap is not None and options.overlap < 1:
         raise ConfigError(f"--overlap: expected at least 1, got {options.overlap}")
     if options.invite and options.revoke:
@@ -203,10 +211,11 @@ def _gather(args: list[str]) -> int:
 
 
 def _pretrain(args: list[str]) -> int:
-    first = _parse(PretrainOptions, "pretrain", PretrainOptions(), args)
+    first = parse(PretrainOptions, "pretrain", PretrainOptions(), args)
     if first.labels_from is None:
         raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
     from prefrl.run_directory import RunDirectory
+    from prefrl.runs.foreign import refuse_unnamed
     from prefrl.start import pretrain
 
     source = RunDirectory.open(first.labels_from)
@@ -214,18 +223,46 @@ def _pretrain(args: list[str]) -> int:
     if options.print_config:
         _print_config(options.config)
         return 0
+    refuse_unnamed(options.config.env, first.config.env.import_modules)
     return pretrain(options.config, _named(options), source)
 
 
 def _evaluate(args: list[str]) -> int:
-    options = _parse(EvaluateOptions, "evaluate", None, args)
+    options = parse(EvaluateOptions, "evaluate", None, args)
     if options.episodes is not None and options.episodes < 1:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
+    from prefrl.run_directory import RunDirectory
+    from prefrl.runs.foreign import refuse_unnamed
     from prefrl.start import evaluate
 
+    refuse_unnamed(load_config(RunDirectory.open(options.run).config).env, options.env_import)
     return evaluate(options.run, options.episodes, options.seed)
+
+
+def _runs(args: list[str]) -> int:
+    from prefrl.cli_runs import runs
+
+    return runs(args)
+
+
+def _compare(args: list[str]) -> int:
+    from prefrl.cli_compare import compare
+
+    return compare(args)
+
+
+def _plot(args: list[str]) -> int:
+    from prefrl.cli_compare import plot
+
+    return plot(args)
+
+
+def _reproduce(args: list[str]) -> int:
+    from prefrl.cli_reproduce import reproduce
+
+    return reproduce(args)
 
 
 def _named(options: RunOptions) -> "RunRequest":
@@ -239,20 +276,20 @@ def _run_options(
 ) -> AnyTaskOptions | None:
     """Options of a command whose first argument names the task; None if there is nothing to run."""
     if args and args[0] in ("-h", "--help"):
-        _parse(kind, f"{command} ENV", kind(), args)
+        parse(kind, f"{command} ENV", kind(), args)
     if not args or args[0].startswith("-"):
         raise ConfigError(f"{command}: say which environment, as in `prefrl {command} pendulum`")
     from prefrl.recipes import RECIPES, for_algo, for_unknown, refuse_unusable, settings_of
 
     env, args = args[0], args[1:]
     known = settings_of(env, "fast")
-    first = _parse(kind, f"{command} {env}", kind(config=known), args)
+    first = parse(kind, f"{command} {env}", kind(config=known), args)
     if first.recipe == "paper":
         known = settings_of(env, "paper")
-        first = _parse(kind, f"{command} {env}", kind(config=known), args)
+        first = parse(kind, f"{command} {env}", kind(config=known), args)
     if first.config_file is not None:
         from_file = from_dict(known, load_file(first.config_file))
-        first = _parse(kind, f"{command} {env}", kind(config=from_file), args)
+        first = parse(kind, f"{command} {env}", kind(config=from_file), args)
         if first.config.env.id != known.env.id:
             raise ConfigError(f"--config is for {first.config.env.id}, not for {known.env.id}")
     base = known
@@ -278,45 +315,9 @@ def _with_file(
     """The options again, over the settings of recipe and file."""
     if first.config_file is not None:
         base = from_dict(base, load_file(first.config_file))
-    options = _parse(kind, command, kind(config=base), args)
+    options = parse(kind, command, kind(config=base), args)
     check(options.config)
     return options
-
-
-def _parse(
-    kind: type[AnyOptions], command: str, default: AnyOptions | None, args: list[str]
-) -> AnyOptions:
-    """What tyro makes of the arguments; its framed complaint becomes one line.
-
-    Raises:
-        ConfigError: An argument is unknown or of a wrong type.
-        SystemExit: Help was asked for, and shown.
-    """
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            prog = f"prefrl {command}"
-            if default is None:
-                return tyro.cli(kind, prog=prog, args=args)
-            return tyro.cli(kind, prog=prog, default=default, args=args)
-    except SystemExit as error:
-        if not error.code:
-            raise
-        raise ConfigError(_one_line(complaint.getvalue())) from None
-
-
-def _one_line(framed: str) -> str:
-    """The first paragraph of a framed message, and the nearest option if it names one."""
-    lines = [line.strip("│╭╮╰╯ ") for line in framed.splitlines()[1:]]
-    rules = [i for i, line in enumerate(lines) if line and set(line) <= {"─", "-"}]
-    if rules[:1] == [0]:  # where the terminal is ASCII, the frame's upper side is a line too
-        lines, rules = lines[1:], [i - 1 for i in rules[1:]]
-    rule = rules[0] if rules else len(lines)
-    message = " ".join(lines[:rule])
-    if "Perhaps you meant:" in lines:
-        meant = lines[lines.index("Perhaps you meant:") + 1].split(" ")[0]
-        message += f"; did you mean {meant.rstrip(',')}?"
-    return message
 
 
 def _print_config(config: Config) -> None:

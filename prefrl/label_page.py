@@ -16,8 +16,8 @@ from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
-from prefrl.run_directory import RunDirectory
-from prefrl.run_status import is_alive, read_record
+from prefrl.run_directory import RunDirectory, read_object
+from prefrl.run_status import is_alive
 
 OWNER = "owner"  # who started the run, as a labeler
 LONGEST_NAME = 40
@@ -79,7 +79,7 @@ def serve_page(
     run, console = RunDirectory.open(path), Console(highlight=False)
     label = load_config(run.config).label
     _check_name(invite)
-    served = read_record(run.page)
+    served = read_object(run.page)
     if is_alive(served):
         if not invite:
             raise ConfigError(

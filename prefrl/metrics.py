@@ -20,6 +20,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from prefrl.run_directory import RunDirectory, finite
 
+Figure = float | list[list[float]]
+
 
 class Metrics:
     """The figures of one process of a run.
@@ -37,8 +39,11 @@ class Metrics:
         self._timing = _continue(run.metrics / f"timing-{process}.jsonl")
         self._events = EventFileWriter(str(run.tensorboard / process), flush_secs=5)
 
-    def write(self, values: Mapping[str, float], step: int) -> None:
-        """Log figures that two equal inline runs have in common to the last bit."""
+    def write(self, values: Mapping[str, Figure], step: int) -> None:
+        """Log figures that two equal inline runs have in common to the last bit.
+
+        Lists go to the lines of JSON alone.
+        """
         self._write(self._figures, {"step": step}, values, step)
 
     def write_timing(self, values: Mapping[str, float], step: int) -> None:
@@ -46,10 +51,12 @@ class Metrics:
         self._write(self._timing, {"step": step, "wall_clock_s": time.time()}, values, step)
 
     def _write(
-        self, file: IO[str], head: dict[str, float], values: Mapping[str, float], step: int
+        self, file: IO[str], head: dict[str, float], values: Mapping[str, Figure], step: int
     ) -> None:
-        scalars = {name: float(values[name]) for name in sorted(values)}
-        file.write(json.dumps(finite(head | scalars), allow_nan=False) + "\n")
+        ordered = sorted(values.items())
+        lists = {name: value for name, value in ordered if isinstance(value, list)}
+        scalars = {name: float(value) for name, value in ordered if not isinstance(value, list)}
+        file.write(json.dumps(finite(head | scalars | lists), allow_nan=False) + "\n")
         file.flush()
         summary = Summary(
             value=[Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]

@@ -1,18 +1,11 @@
-"""The files of a run: their names, how they are written, and where the run came from."""
+"""The files of a run: their names, and how they are written."""
 
-import importlib.metadata
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
-
-import psutil
 
 
 class RunError(ValueError):
@@ -66,8 +59,13 @@ class RunDirectory:
 
     @property
     def provenance(self) -> Path:
-        """What `provenance()` says when the run begins."""
+        """Where the run comes from, written when it begins: see `provenance`."""
         return self.path / "provenance.json"
+
+    @property
+    def source(self) -> Path:
+        """The code that no git revision holds; absent where there is none."""
+        return self.path / "source.zip"
 
     @property
     def labels(self) -> Path:
@@ -118,6 +116,11 @@ class RunDirectory:
         """Written once, when the run ends."""
         return self.path / "result.json"
 
+    @property
+    def end(self) -> Path:
+        """Written last: when and how the run ended, and checksums of what it left."""
+        return self.path / "end.json"
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole: whoever reads it, after a crash too, finds the old or the new one."""
@@ -143,6 +146,15 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """An object from a JSON file; empty where there is none that can be read."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def finite(data: Any) -> Any:
     """The same JSON value with null in place of nan and infinities."""
     if isinstance(data, dict):
@@ -150,57 +162,3 @@ def finite(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def provenance(seed: int, note: str) -> dict[str, Any]:
-    """Where a run comes from. Never environment variables: they hold secrets.
-
-    Args:
-        seed: Sets every random number of the run.
-        note: The question that the run shall answer.
-    """
-    revision, diff = _git_state(Path(__file__))
-    installed = importlib.metadata.distributions()
-    return {
-        "note": note,
-        "command": sys.argv,
-        "seed": seed,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git_revision": revision,
-        "git_diff": diff,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "packages": dict(sorted((package.name, package.version) for package in installed)),
-    }
-
-
-def _git_state(source: Path) -> tuple[str | None, str | None]:
-    """Revision and uncommitted changes of the repository that tracks a file, None outside one."""
-    # Installed packages may lie inside somebody's repository without being part of it.
-    if _git(source.parent, "ls-files", "--error-unmatch", source.name) is None:
-        return None, None
-    revision = _git(source.parent, "rev-parse", "--verify", "HEAD")
-    return revision and revision.strip(), _git(source.parent, "diff", "HEAD", "--no-ext-diff")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, None where it fails or is absent."""
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-    try:
-        output = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return output.decode(errors="replace")
-
-
-def _processor() -> str:
-    """The processor's model as Linux names it, else as Python does."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor()

@@ -3,17 +3,15 @@
 Whoever shows runs (the label page, the list of runs) reads it; nothing that learns depends on it.
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
-from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_directory import RunDirectory, read_object, write_json
 
 # What the policy says that it does while it has no reward to learn from, and the reward side while
 # it has no ear for answers.
@@ -71,10 +69,10 @@ def doing(figures: Mapping[str, Any]) -> str:
 
 def status_of(run: RunDirectory) -> RunStatus:
     """How a run is now: from `result.json` if it has ended, else from its status file."""
-    ended = read_record(run.result)
+    ended = read_object(run.result)
     if ended:
         return RunStatus(ended.get("status", "failed"), figures=ended)
-    record = read_record(run.status)
+    record = read_object(run.status)
     figures = record.get("figures", {})
     if not is_alive(record):
         return RunStatus("lost", figures=figures)
@@ -94,12 +92,3 @@ def is_alive(record: Mapping[str, Any]) -> bool:
         return bool(abs(moved_s) < CLOCK_S)
     except (KeyError, TypeError, ValueError, psutil.Error):
         return False
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; empty where there is none that can be read."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}

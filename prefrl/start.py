@@ -26,8 +26,10 @@ from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
+from prefrl.provenance import provenance, write_end, write_source
 from prefrl.reward.checkpoint import load_reward
-from prefrl.run_directory import RunDirectory, finite, provenance, write_json
+from prefrl.run_directory import RunDirectory, finite, write_json
+from prefrl.runs.hparams import write_results, write_settings
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def train(
         random_clips = 0
     _check_length(config, random_clips)
     listening = listen(address) if people else None
-    run = _make_run(config, request)
+    run = _make_run(config, request, "train", labels_from, reward_from)
     if learned:
         _make_store(run, task, labels_from)
     assignment = Assignment(config, run.path, spaces, task, random_clips, reward_folder)
@@ -101,7 +103,7 @@ def gather(config: Config, request: RunRequest) -> int:
     config = dataclasses.replace(config, reward="learned")  # also with a baseline's config.json
     config, spaces, task = _checked(config)
     _check_budget(config)
-    run = _make_run(config, request)
+    run = _make_run(config, request, "gather")
     _make_store(run, task, None)
     wanted = min(2 * config.label.budget, config.label.pool_size)
     assignment = Assignment(config, run.path, spaces, task, wanted, None)
@@ -114,7 +116,7 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     given = _labels_given(source.path, task)
     if given < LEAST_INITIAL_LABELS:
         raise ConfigError(f"{source.path} has {given} labels; {LEAST_INITIAL_LABELS} are needed")
-    run = _make_run(config, request)
+    run = _make_run(config, request, "pretrain", source.path)
     _make_store(run, task, source.path)
     assignment = Assignment(config, run.path, spaces, task, 0, None)
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
@@ -195,16 +197,25 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
     return folder
 
 
-def _make_run(config: Config, request: RunRequest) -> RunDirectory:
+def _make_run(
+    config: Config, request: RunRequest, command: str, labels_from: Path | None = None,
+    reward_from: Path | None = None,
+) -> RunDirectory:  # fmt: skip
     if request.run_dir and request.name:
         raise ConfigError("--run-dir and --name both say where the run lies: give one of them")
     task = config.env.id.split("/")[-1].lower()
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     path = request.run_dir or Path("runs") / (request.name or made)
     run = RunDirectory.create(path)
+    started_as = {
+        "prefrl_command": command,
+        "labels_from": labels_from and str(labels_from),
+        "reward_from": reward_from and str(reward_from),
+    }
     write_json(run.config, to_dict(config))
-    form = {"environment": exact_form(config.env)}
-    write_json(run.provenance, provenance(config.seed, request.note) | form)
+    origin = provenance(config.seed, request.note, config.env.import_modules)
+    write_json(run.provenance, origin | started_as | {"environment": exact_form(config.env)})
+    write_source(run, config.env.import_modules)
     return run
 
 
@@ -228,14 +239,17 @@ def _run(
 ) -> int:
     config, console = assignment.config, Console(highlight=False)
     console.print(f"run {run.path}", soft_wrap=True)
+    write_settings(run, config)
     page = open_page(run, config.label, *listening, console) if listening else None
     budget = config.label.budget if learned else 0
     with Display(config.total_timesteps, budget, console) as display:
         outcome = launch(targets, assignment, display, page)
     record = result(config, outcome)
     write_json(run.result, record)
+    write_results(run, record)
     show_traceback(outcome)
     _report(run, config, record, outcome, console)
+    write_end(run, outcome.exit_code)
     return outcome.exit_code
 
 

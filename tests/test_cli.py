@@ -100,7 +100,8 @@ def test_help_names_every_command_and_every_recipe(arguments, capsys):
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for name in ("train", "evaluate", "gather", "pretrain", *RECIPES):
+    commands = ["train", "evaluate", "gather", "pretrain", "compare", "plot", "reproduce", "runs"]
+    for name in (*commands, *RECIPES):
         assert f"\n  {name} " in out
 
 
@@ -366,6 +367,6 @@ def test_errors_of_our_own_making_are_not_passed_off_as_the_users(monkeypatch):
     def broken(*_: object) -> int:
         raise ValueError("this is a bug")
 
-    monkeypatch.setattr("prefrl.start.evaluate", broken)
+    monkeypatch.setattr("prefrl.run_directory.RunDirectory.open", broken)
     with pytest.raises(ValueError, match="this is a bug"):
         main(["evaluate", "."])

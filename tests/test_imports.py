@@ -22,6 +22,8 @@ LAYERS = [
         "config_file",
         "limits",
         "run_directory",
+        "arguments",
+        "provenance",
         "run_status",
         "metrics",
         "link",
@@ -37,7 +39,7 @@ LAYERS = [
     {"processes", "launcher"},
     {"label_page"},
     {"start"},
-    {"cli"},
+    {"cli", "cli_runs", "cli_compare", "cli_reproduce"},
 ]
 FILES = sorted([*PREFRL.rglob("*.py"), *PAGE.rglob("*.py")])
 

@@ -116,3 +116,12 @@ def test_memory_is_measured_in_bytes():
 def test_no_torch_is_imported(run_python):
     code = "import sys, prefrl.metrics, prefrl.labels.oracle; sys.exit('torch' in sys.modules)"
     assert run_python(code).returncode == 0
+
+
+def test_lists_go_to_the_lines_and_not_to_tensorboard(run):
+    with Metrics(run, "reward") as metrics:
+        metrics.write({"bins": [[1, 0.5, math.nan]], "loss": 0.25}, step=1)
+    (line,) = read_metrics(run.metrics / "reward.jsonl")
+    assert line == {"step": 1, "bins": [[1, 0.5, None]], "loss": 0.25}
+    events = EventAccumulator(str(run.tensorboard / "reward")).Reload()
+    assert events.Tags()["scalars"] == ["loss"]

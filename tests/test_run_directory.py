@@ -1,16 +1,12 @@
 import json
 import os
-import secrets
-import subprocess
 
 import pytest
 
-from prefrl import run_directory
 from prefrl.run_directory import (
     RunDirectory,
     RunError,
     RunExistsError,
-    provenance,
     write_bytes,
     write_json,
 )
@@ -29,6 +25,8 @@ def test_every_path_lies_in_the_run(tmp_path):
         run.videos: "videos",
         run.plots: "plots",
         run.result: "result.json",
+        run.source: "source.zip",
+        run.end: "end.json",
     }
     assert all(path == tmp_path / name for path, name in names.items())
 
@@ -99,49 +97,3 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
     assert json.loads(text) == {"a": None, "b": [None, 1.5, {"c": [None, 2]}]}
     assert "NaN" not in text
     assert "Infinity" not in text
-
-
-def test_provenance_says_what_ran_where_and_why():
-    facts = provenance(seed=7, note="does it learn?")
-    assert facts["seed"] == 7
-    assert facts["note"] == "does it learn?"
-    assert facts["packages"]["numpy"]
-    assert facts["command"]
-    assert facts["processor"]
-    assert facts["cores"] >= 1
-    assert facts["memory_bytes"] > 2**20
-    assert facts["started_at"].endswith("+00:00")
-    json.dumps(facts)
-
-
-def test_no_environment_variable_is_in_provenance(monkeypatch):
-    name, value = f"SECRET_{secrets.token_hex()}", secrets.token_hex()
-    monkeypatch.setenv(name, value)
-    text = json.dumps(provenance(seed=0, note=""))
-    assert name not in text
-    assert value not in text
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def test_revision_and_changes_are_those_of_the_repository_that_tracks_the_source(tmp_path):
-    source = tmp_path / "module.py"
-    source.write_text("before\n")
-    assert run_directory._git_state(source) == (None, None)
-    git(tmp_path, "init")
-    assert run_directory._git_state(source) == (None, None)
-    git(tmp_path, "add", "module.py")
-    git(tmp_path, "commit", "-m", "first")
-    assert run_directory._git_state(source) == (git(tmp_path, "rev-parse", "HEAD"), "")
-    source.write_text("after\n")
-    _, diff = run_directory._git_state(source)
-    assert "-before\n+after" in diff
-
-
-def test_without_git_there_is_no_revision(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run_directory._git_state(tmp_path / "module.py") == (None, None)

@@ -216,15 +216,16 @@ def test_a_run_uses_all_its_labels_and_no_more_than_its_steps(finished):
 
 def test_a_run_leaves_every_file_it_should(finished):
     assert finished.exit_code == 0, finished.err
-    assert {path.name for path in finished.path.iterdir()} == {
+    assert {path.name for path in finished.path.iterdir()} - {"source.zip"} == {
         "config.json", "provenance.json", "labels.sqlite3", "checkpoints", "tb", "metrics",
-        "videos", "plots", "result.json",
+        "videos", "plots", "status.json", "result.json", "end.json",
     }  # fmt: skip
     config = load_config(finished.path / "config.json")
     assert (config.seed, config.label.budget) == (1, 40)
     assert config.precision != "auto"  # what it became is recorded
     assert set(finished.files("metrics")) == {
         "policy.jsonl", "reward.jsonl", "timing-policy.jsonl", "timing-reward.jsonl",
+        "evaluation.jsonl",
     }  # fmt: skip
     assert not list(finished.path.rglob("*.tmp"))
 
@@ -235,6 +236,8 @@ def test_provenance_keeps_command_packages_and_question_but_no_environment_varia
     assert (said["note"], said["seed"]) == ("does it run?", 1)
     assert said["command"][1:3] == ["train", DOT]
     assert said["packages"]["torch"]
+    assert said["prefrl_command"] == "train"
+    assert said["labels_from"] is said["reward_from"] is None
     for path in finished.path.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
@@ -255,7 +258,7 @@ def test_checkpoints_are_tensors_and_json_alone(finished):
 def test_metrics_are_the_same_numbers_in_lines_and_for_tensorboard(finished):
     for process in ("policy", "reward"):
         lines = read_metrics(finished.path / "metrics" / f"{process}.jsonl")
-        written = {name for line in lines for name in line} - {"step"}
+        written = {name for line in lines for name in line} - {"step", "reward/calibration"}
         (events,) = (finished.path / "tb" / process).iterdir()
         tags = {
             value.tag for event in EventFileLoader(str(events)).Load()
@@ -341,6 +344,32 @@ def test_two_inline_runs_are_equal_to_the_last_bit(others):
     assert {k: v for k, v in same.result.items() if k not in timing} == {
         k: v for k, v in again.result.items() if k not in timing
     }
+
+
+def test_reproducing_an_inline_run_gives_the_same_numbers(others, prefrl, folder):
+    same = others["same"].result()
+    ended = prefrl("reproduce", same.path, "--run-dir", folder / "reproduced")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.index("packages") < ended.stdout.index("networks on")
+    assert ended.stdout.splitlines()[-1] == "the same numbers as same"
+    ours, theirs = same.files("checkpoints"), Run(folder / "reproduced", ended).files("checkpoints")
+    assert ours == theirs
+
+
+def test_the_end_of_a_run_has_checksums_of_all_it_left(finished, prefrl):
+    assert finished.exit_code == 0, finished.err
+    end = json.loads((finished.path / "end.json").read_text())
+    assert end["exit_code"] == 0
+    assert set(end["outputs"]) == set(finished.files(".")) - {"end.json"}
+    assert prefrl("runs", "show", finished.path, "--verify").returncode == 0
+
+
+def test_every_clip_of_the_evaluation_can_be_drawn(finished):
+    lines = read_metrics(finished.path / "metrics" / "evaluation.jsonl")
+    # Two policies, 4 episodes of 250 steps each, clips of 25 steps.
+    assert len(lines) == 2 * 4 * 10
+    final = [line["true_reward"] for line in lines if line["policy"] == "final"]
+    assert sum(final) == pytest.approx(4 * finished.result["true_return"]["mean"])
 
 
 def test_another_seed_gives_another_inline_run(others):

@@ -175,6 +175,8 @@ def test_the_range_that_is_measured_is_of_vectors_as_they_enter_the_network():
 def test_measures_have_values_and_pixels_enter_as_they_are():
     trainer = build(IMAGE)
     measured = trainer.fit(make_ring(trainer, 10), epochs=1)
+    pairs = sum(n for n, _, _ in measured.pop("reward/calibration"))
+    assert 0 < pairs < 10 * trainer.config.members  # those held out, by member
     assert all(math.isfinite(value) for value in measured.values()), measured
     assert 0 <= measured["reward/input_min"] < measured["reward/input_max"] <= 255
     assert measured["reward/input_max"] > 1

@@ -1,6 +1,7 @@
 """Fits the ensemble to the preferences: one round is a fixed number of epochs."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 from prefrl.config import RewardConfig
+from prefrl.reward.calibration import calibration, calibration_error
 from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.reward.loss import preference_loss
+from prefrl.reward.loss import preference_loss, preference_probability
 from prefrl.reward.network import PairDropout, batch_norms
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.statistics import RunningStatistics
@@ -66,11 +68,11 @@ class Trainer:
         seen = self.ensemble.spec.of_clips(clips).vectors
         self._statistics.update(seen[:, : self._statistics.mean.size])
 
-    def fit(self, ring: PreferenceRing, epochs: int) -> dict[str, float]:
+    def fit(self, ring: PreferenceRing, epochs: int) -> dict[str, Any]:
         """One training round over all preferences of the ring.
 
         Returns:
-            Losses, accuracies, L2 and the range of what entered the network, by metric name.
+            Losses, accuracies, calibration, L2 and the range of what entered, by metric name.
 
         Raises:
             Stopped: The run is ending.
@@ -108,7 +110,7 @@ class Trainer:
         rewards = self.ensemble.forward(self.ensemble.spec.of_clips(clips), dropout)
         return rewards.reshape(self.config.members, 2, len(batch), -1).sum(3)
 
-    def _finish_round(self, pairs: list[Preference], weights: Tensor) -> dict[str, float]:
+    def _finish_round(self, pairs: list[Preference], weights: Tensor) -> dict[str, Any]:
         """Re-estimate batch norm, measure in inference mode, adapt L2."""
         training_mode = self._training_mode_probabilities(pairs[: self.config.batch_size])
         self._reestimate_batch_norm(pairs)
@@ -124,12 +126,16 @@ class Trainer:
         right = (sums[:, 0] > sums[:, 1]) == (mu > 0.5)
         decided = mu != 0.5
         inference_mode = torch.sigmoid(sums[:, 0] - sums[:, 1])[:, : training_mode.shape[1]]
+        expected = preference_probability(sums, self.error_rate)
+        bins = calibration(expected[held_out].numpy(), mu.expand_as(expected)[held_out].numpy())
         seen = self._entering(clips[: self.config.batch_size])
         return {
             "reward/train_loss": _mean(training),
             "reward/validation_loss": _mean(validation),
             "reward/train_accuracy": _mean(_masked_mean(right.double(), ~held_out & decided)),
             "reward/validation_accuracy": _mean(_masked_mean(right.double(), held_out & decided)),
+            "reward/calibration": bins,
+            "reward/calibration_error": calibration_error(bins),
             "reward/error_rate": self.error_rate,
             "reward/l2_coefficient": float(self.l2.mean()),
             "reward/weight_squares": float(self.ensemble.network.weight_squares().mean().detach()),

@@ -37,13 +37,21 @@ class EpisodeRewards:
     best_possible: float | None
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Episodes of the policy's sampled actions, and as many of random ones."""
+
+    final: list[EpisodeRewards]
+    random: list[EpisodeRewards]
+
+
 def evaluate(
     config: Config,
     model: OnPolicyAlgorithm,
     predictor: RewardPredictor | None,
     episodes: int,
     seed: int | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Play episodes with the policy's sampled actions, and as many at random.
 
     Args:
@@ -52,9 +60,6 @@ def evaluate(
         predictor: The learned reward, or None for the baseline.
         episodes: Of each.
         seed: Of the environments and actions; by default made from the run's own.
-
-    Returns:
-        The evaluation fields of `result.json`.
     """
     venv = model.get_env()
     assert venv is not None
@@ -73,23 +78,25 @@ def evaluate(
 
     venv.action_space.seed(int(rng.integers(2**31)))
     final = play(config, sampled, predictor, episodes, seed)
-    random = play(config, at_random, predictor, episodes, seed)
+    return Evaluation(final, play(config, at_random, predictor, episodes, seed))
+
+
+def summary(evaluation: Evaluation, clip_length: int) -> dict[str, Any]:
+    """The evaluation fields of `result.json`."""
+    final, random = evaluation.final, evaluation.random
     best = [e.best_possible for e in final if e.best_possible is not None]
-    summary: dict[str, Any] = {
+    learned = final[0].predicted is not None
+    return {
         "true_return": describe([e.true.sum() for e in final]),
         "random_return": describe([e.true.sum() for e in random]),
         "best_possible": float(np.mean(best)) if best else None,
         "normalised_score": _ratio(sum(e.true.sum() for e in final), sum(best)),
-        "predicted_return": None,
-        "reward_correlation": None,
-        "reward_correlation_random_policy": None,
+        "predicted_return": describe([e.predicted.sum() for e in final if e.predicted is not None])
+        if learned
+        else None,
+        "reward_correlation": correlations(final, clip_length) if learned else None,
+        "reward_correlation_random_policy": correlations(random, clip_length) if learned else None,
     }
-    if predictor is not None:
-        returns = [e.predicted.sum() for e in final if e.predicted is not None]
-        summary["predicted_return"] = describe(returns)
-        summary["reward_correlation"] = correlations(final, config.env.clip_length)
-        summary["reward_correlation_random_policy"] = correlations(random, config.env.clip_length)
-    return summary
 
 
 def evaluation_seed(config: Config) -> int:
@@ -167,18 +174,24 @@ def correlations(
     For sparse rewards only the sums mean something: a reward one step late is as good.
     """
     pairs = [(e.true, e.predicted) for e in episodes if e.predicted is not None]
-    clips = [
-        (true[i : i + clip_length].sum(), predicted[i : i + clip_length].sum())
-        for true, predicted in pairs
-        for i in range(0, len(true) - clip_length + 1, clip_length)
-    ]
     returns = [(true.sum(), predicted.sum()) for true, predicted in pairs]
     steps = np.concatenate([np.stack(pair, axis=1) for pair in pairs])
     return {
         "step": _both(steps),
-        "clip": _both(np.array(clips).reshape(-1, 2)),
+        "clip": _both(clip_sums(episodes, clip_length)),
         "episode": _both(np.array(returns)),
     }
+
+
+def clip_sums(episodes: Sequence[EpisodeRewards], clip_length: int) -> NDArray[np.float64]:
+    """`[N, 2]` true and predicted reward, summed over stretches as long as a clip."""
+    sums = [
+        (e.true[i : i + clip_length].sum(), e.predicted[i : i + clip_length].sum())
+        for e in episodes
+        if e.predicted is not None
+        for i in range(0, len(e.true) - clip_length + 1, clip_length)
+    ]
+    return np.array(sums, np.float64).reshape(-1, 2)
 
 
 def describe(returns: Sequence[float]) -> dict[str, float | int]:

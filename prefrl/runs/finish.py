@@ -1,5 +1,6 @@
 """What a finished run leaves behind: an evaluation and a video of the last policy."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ from numpy.typing import NDArray
 
 from prefrl.link import Reporter
 from prefrl.policy.loop import PolicyLoop
-from prefrl.run_directory import RunDirectory
-from prefrl.runs.evaluation import evaluate, evaluation_seed
+from prefrl.run_directory import RunDirectory, finite, write_bytes
+from prefrl.runs.evaluation import Evaluation, clip_sums, evaluate, evaluation_seed, summary
 from prefrl.runs.video import episode_frames, frames_per_second, write_mp4
 
 
@@ -17,7 +18,8 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     config = loop.config
     predictor = loop.predictor if loop.snapshot else None
     reporter.progress({"policy": "evaluating"})
-    figures = evaluate(config, loop.model, predictor, config.evaluation_episodes)
+    found = evaluate(config, loop.model, predictor, config.evaluation_episodes)
+    _log_clip_rewards(found, loop, run)
     reporter.progress({"policy": "recording a video"})
 
     def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -32,4 +34,16 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     # Renderers fail in ways of their own, and none of them is worth a finished run.
     except Exception as error:
         reporter.warn(f"no video: {error}")
-    return figures
+    return summary(found, config.env.clip_length)
+
+
+def _log_clip_rewards(found: Evaluation, loop: PolicyLoop, run: RunDirectory) -> None:
+    """Keep what the picture of predicted against true reward shows, a line for each clip."""
+    step = loop.recorder.env_steps
+    lines = [
+        {"step": step, "policy": policy, "true_reward": true, "predicted_reward": predicted}
+        for policy, episodes in (("final", found.final), ("random", found.random))
+        for true, predicted in clip_sums(episodes, loop.config.env.clip_length).tolist()
+    ]
+    text = "".join(f"{json.dumps(finite(line))}\n" for line in lines)
+    write_bytes(run.metrics / "evaluation.jsonl", text.encode())

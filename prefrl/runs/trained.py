@@ -16,7 +16,7 @@ from prefrl.reward.checkpoint import load_reward
 from prefrl.reward.ensemble import predictor_of
 from prefrl.reward.inputs import InputSpec
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.evaluation import evaluate
+from prefrl.runs.evaluation import evaluate, summary
 from prefrl.types import RewardPredictor
 
 
@@ -58,7 +58,8 @@ def load_trained(run: RunDirectory, checkpoint: str = "last") -> Trained:
 
 
 def evaluate_run(run: RunDirectory, episodes: int | None, seed: int | None) -> dict[str, Any]:
-    """Evaluate a run's last policy anew; see `evaluate`."""
+    """Evaluate a run's last policy anew; see `summary`."""
     trained = load_trained(run)
     episodes = episodes or trained.config.evaluation_episodes
-    return evaluate(trained.config, trained.model, trained.predictor, episodes, seed)
+    found = evaluate(trained.config, trained.model, trained.predictor, episodes, seed)
+    return summary(found, trained.config.env.clip_length)

@@ -1,0 +1,135 @@
+"""The list of runs, from the small files in their directories; imports nothing heavy.
+
+A run directory may come from anywhere: what stands in it is shown, never run or trusted.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from prefrl.run_directory import RunDirectory, RunError, read_object
+from prefrl.run_status import RunStatus, State, status_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as a line of the list; None where nothing is known.
+
+    Attributes:
+        run: Its directory.
+        name: Of that directory.
+        question: What the run was to answer.
+        env: The environment's id.
+        seed: Of the run.
+        status: `running`, `finished`, `stopped`, `failed` or `lost`.
+        doing: What a running one does now.
+        labels: Given so far.
+        env_steps: Taken so far.
+        true_return: Of the evaluation at the end, until then of the newest training episodes.
+        wall_s: Seconds it took, or has taken so far.
+        started_at: When it began, as an ISO date.
+    """
+
+    run: Path
+    name: str
+    question: str
+    env: str
+    seed: int | None
+    status: State
+    doing: str
+    labels: int | None
+    env_steps: int | None
+    true_return: float | None
+    wall_s: float | None
+    started_at: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        return {**vars(self), "run": str(self.run)}
+
+
+def find_runs(folder: Path) -> Iterator[RunDirectory]:
+    """All runs in a folder and below it, by name; links are not followed, runs not searched.
+
+    Raises:
+        RunError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder")
+    for path, folders, files in os.walk(folder):
+        run = RunDirectory(Path(path))
+        if run.config.name in files:
+            folders.clear()
+            yield run
+        else:
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+
+
+def entry_of(run: RunDirectory) -> Entry:
+    """A run's line of the list."""
+    config, origin = read_object(run.config), read_object(run.provenance)
+    status = status_of(run)
+    environment = config.get("env")
+    started_at = text(origin.get("started_at"))
+    figures = status.figures if isinstance(status.figures, Mapping) else {}
+    labels, steps = _number(figures.get("labels")), _number(figures.get("env_steps"))
+    seed = _number(config.get("seed"))
+    return Entry(
+        run=run.path,
+        name=name_of(run),
+        question=text(origin.get("note")),
+        env=text(environment.get("id")) if isinstance(environment, dict) else "",
+        seed=None if seed is None else int(seed),
+        status=status.state if status.state in get_args(State) else "failed",
+        doing=text(status.doing),
+        labels=None if labels is None else int(labels),
+        env_steps=None if steps is None else int(steps),
+        true_return=_return(figures),
+        wall_s=_wall_s(status, figures, started_at),
+        started_at=started_at,
+    )
+
+
+def name_of(run: RunDirectory) -> str:
+    """A run is called as its directory is."""
+    return text(run.path.absolute().name or str(run.path))
+
+
+def text(value: Any) -> str:
+    """A text in one line and without what would steer a terminal; empty if it is none."""
+    if not isinstance(value, str):
+        return ""
+    if value.isprintable():
+        return value.strip()
+    return "".join(c if c.isprintable() else " " for c in value).strip()
+
+
+def seconds_since_epoch(iso_date: Any) -> float | None:
+    """A date as a number, None if it is none."""
+    try:
+        date = datetime.fromisoformat(iso_date)
+        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < 1e15 else None  # nan too is not below
+
+
+def _return(figures: Mapping[str, Any]) -> float | None:
+    found = figures.get("true_return")
+    return _number(found.get("mean") if isinstance(found, dict) else found)
+
+
+def _wall_s(status: RunStatus, figures: Mapping[str, Any], started_at: str) -> float | None:
+    if status.state != "running":
+        return _number(figures.get("wall_s"))
+    since = seconds_since_epoch(started_at)
+    return None if since is None else max(0.0, time.time() - since)

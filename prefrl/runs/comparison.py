@@ -1,0 +1,178 @@
+"""Several runs side by side: seeds of one configuration become one curve."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl.run_directory import RunDirectory, RunError, read_object
+from prefrl.runs.archive import Entry, entry_of, name_of, seconds_since_epoch, text
+from prefrl.runs.differences import differing, flat
+from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
+from prefrl.runs.series import Series, lines_of, series
+
+AXES = {
+    "env_steps": "environment steps",
+    "labels": "labels",
+    "wall_s": "wall time, mean over seeds",
+}
+GRID = 200  # points of a curve over seeds: more than a picture of it can show
+MOST_IN_A_TITLE = 3  # settings by which a curve is named
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration, which differ in their seed.
+
+    Attributes:
+        title: What sets this configuration apart from the others.
+        entries: The runs.
+        curves: True return of training episodes against each of `AXES`, in the same order.
+    """
+
+    title: str
+    entries: list[Entry]
+    curves: list[dict[str, Series]]
+
+    @property
+    def note(self) -> str:
+        """Why there is no interval; empty where there is one."""
+        seeds = len(self.entries)
+        if seeds >= LEAST_SEEDS:
+            return ""
+        there = "1 seed" if seeds == 1 else f"{seeds} seeds"
+        return f"{there}: no interval, which needs at least {LEAST_SEEDS}"
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve over seeds.
+
+    Attributes:
+        x: `[K]`, where all seeds have values.
+        mean: `[K]` interquartile means.
+        interval: Lower and upper end, `[K]` each; None for too few seeds.
+    """
+
+    x: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    interval: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+
+def group_runs(runs: Sequence[RunDirectory]) -> list[Group]:
+    """The runs by configuration, in the order given.
+
+    Raises:
+        RunError: Two runs have configuration and seed in common: they are one sample, not two.
+    """
+    by_config: dict[str, list[RunDirectory]] = {}
+    for run in runs:
+        config = {key: value for key, value in read_object(run.config).items() if key != "seed"}
+        by_config.setdefault(json.dumps(config, sort_keys=True), []).append(run)
+    titles = _titles([json.loads(config) for config in by_config], list(by_config.values()))
+    groups = []
+    for title, members in zip(titles, by_config.values(), strict=True):
+        entries = [entry_of(run) for run in members]
+        _refuse_repeats(entries)
+        groups.append(Group(title, entries, [curves_of(run) for run in members]))
+    return groups
+
+
+def curves_of(run: RunDirectory) -> dict[str, Series]:
+    """True return of training episodes against each of `AXES`; labels only where there are any.
+
+    Raises:
+        RunError: The figures are damaged.
+    """
+    policy, timing = lines_of(run, "policy"), lines_of(run, "timing-policy")
+    steps, returns = series(policy, "rollout/true_return")
+    clock_steps, clock = series(timing, "wall_clock_s")
+    curves = {"env_steps": (steps, returns)}
+    labels = series(policy, "rollout/true_return", "policy/snapshot_labels")
+    if labels[0].size:
+        curves["labels"] = _last_of_each(labels)
+    started = seconds_since_epoch(read_object(run.provenance).get("started_at"))
+    if clock.size:
+        began = clock[0] if started is None else started
+        curves["wall_s"] = (np.interp(steps, clock_steps, clock) - began, returns)
+    return curves
+
+
+def band(curves: Sequence[Series], rng: np.random.Generator) -> Band | None:
+    """One curve for several seeds, over the stretch that all of them have; None without one."""
+    if not curves or any(not x.size for x, _ in curves):
+        return None
+    first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    if first >= last:
+        return None
+    grid = np.linspace(first, last, GRID)
+    values = np.stack([np.interp(grid, x, y) for x, y in curves])
+    interval = bootstrap_interval([values], rng) if len(curves) >= LEAST_SEEDS else None
+    return Band(grid, interquartile_mean(values), interval)
+
+
+def band_of(group: Group, axis: str, rng: np.random.Generator) -> Band | None:
+    """A group's curve over seeds against one of `AXES`; None if a seed lacks it.
+
+    Seeds take different times to the same step: a return stands at the mean of these times.
+    """
+    if any(axis not in curve for curve in group.curves):
+        return None
+    if axis != "wall_s":
+        return band([curve[axis] for curve in group.curves], rng)
+    found = band([curve["env_steps"] for curve in group.curves], rng)
+    if found is None:
+        return None
+    times = [
+        np.interp(found.x, curve["env_steps"][0], curve["wall_s"][0]) for curve in group.curves
+    ]
+    return replace(found, x=np.mean(times, axis=0))
+
+
+def final_return(group: Group, rng: np.random.Generator) -> dict[str, Any]:
+    """The evaluations at the ends of a group's runs, as `compare --json` prints them."""
+    found = [entry.true_return for entry in group.entries if entry.status == "finished"]
+    scores = np.array([value for value in found if value is not None], np.float64)
+    interval = bootstrap_interval([scores], rng) if len(scores) >= LEAST_SEEDS else None
+    return {
+        "seeds": len(scores),
+        "interquartile_mean": float(interquartile_mean(scores)) if scores.size else None,
+        "interval": None if interval is None else [float(end) for end in interval],
+    }
+
+
+def _last_of_each(points: Series) -> Series:
+    """The last value at each x; many rollouts have the same number of labels."""
+    x, y = points
+    last = np.append(x[1:] != x[:-1], True)
+    return x[last], y[last]
+
+
+def _refuse_repeats(entries: Iterable[Entry]) -> None:
+    seen: dict[int | None, Entry] = {}
+    for entry in entries:
+        if entry.seed in seen:
+            raise RunError(
+                f"{seen[entry.seed].name} and {entry.name} have configuration and seed in common: "
+                "they count as one, leave one of them out"
+            )
+        seen[entry.seed] = entry
+
+
+def _titles(
+    configs: Sequence[Mapping[str, Any]], members: Sequence[Sequence[RunDirectory]]
+) -> list[str]:
+    """By the settings that differ if they are few, else by the name of a run."""
+    settings = differing([flat(config) for config in configs])
+    if not 0 < len(settings) <= MOST_IN_A_TITLE:
+        return [
+            name_of(runs[0]) + (f" and {len(runs) - 1} more" if runs[1:] else "")
+            for runs in members
+        ]
+    return [
+        ", ".join(f"{key.split('.')[-1]} {text(str(v[i]))}" for key, v in settings.items())
+        for i in range(len(configs))
+    ]

@@ -1,0 +1,91 @@
+"""The learning curve of one run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prefrl.run_directory import RunDirectory
+from prefrl.runs.archive import name_of, text
+from prefrl.runs.plots.canvas import LIGHT, Theme, rows, save
+from prefrl.runs.series import Line, lines_of, series
+
+
+def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIGHT) -> Path:
+    """True return, and how the reward came to be known, against environment steps.
+
+    Args:
+        run: Its `metrics/` are drawn.
+        result: Of the run, for the evaluation at its end; empty while there is none.
+        theme: Colours.
+
+    Returns:
+        The path of the PNG.
+    """
+    policy, reward = lines_of(run, "policy"), lines_of(run, "reward")
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        panels = rows(figure, 2 if reward else 1, sharex=True)
+        panels[0].plot(
+            *series(policy, "rollout/true_return"), color=theme.lines[0],
+            label="true return, training",
+        )  # fmt: skip
+        _paint_bounds(panels[0], result, theme)
+        _paint_evaluation(panels[0], result, theme)
+        panels[0].set_ylabel("return of an episode")
+        panels[0].set_title(_title(run, result))
+        panels[0].margins(y=0.12)
+        if reward:
+            _paint_reward(panels[1], reward, theme)
+        panels[-1].set_xlabel("environment steps")
+        figure.legend(loc="outside lower left", ncols=2)
+
+    return save(run.plots / "learning_curve.png", paint, 6.5 if reward else 4, theme)
+
+
+def _title(run: RunDirectory, result: dict[str, Any]) -> str:
+    if not result:
+        return name_of(run)
+    return text(f"{result.get('env')}, seed {result.get('seed')}, {result.get('labels')} labels")
+
+
+def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
+    """What the best possible and a random policy get, where they are known."""
+    for key, colour in (("best_possible", theme.lines[2]), ("random_return", theme.faint)):
+        value = result.get(key)
+        value = value.get("mean") if isinstance(value, dict) else value
+        if isinstance(value, int | float):
+            axes.axhline(value, color=colour, linestyle="--", linewidth=1)
+            axes.annotate(
+                key.replace("_return", " policy").replace("_", " "), (0.01, value), ha="left",
+                va="bottom", color=colour, xycoords=("axes fraction", "data"), fontsize=10,
+            )  # fmt: skip
+
+
+def _paint_evaluation(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
+    """The finished policy's return, with its standard deviation over the evaluation episodes."""
+    found, step = result.get("true_return"), result.get("env_steps")
+    if isinstance(found, dict) and isinstance(step, int | float):
+        axes.errorbar(
+            step, found["mean"], found["sd"], color=theme.lines[1], marker="o", capsize=3,
+            label=f"evaluation, {found['episodes']} episodes", zorder=3,
+        )  # fmt: skip
+
+
+def _paint_reward(axes: Axes, reward: Sequence[Line], theme: Theme) -> None:
+    for key, colour, label in (
+        ("reward/validation_accuracy", theme.lines[1], "accuracy on held-out labels"),
+        ("reward/correlation_step", theme.lines[2], "correlation with the true reward, per step"),
+    ):
+        axes.plot(*series(reward, key), color=colour, marker=".", label=label)
+    axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)
+    axes.set_ylabel("learned reward")
+    labels = axes.twinx()
+    labels.plot(
+        *series(reward, "labels/answered"), color=theme.faint, linewidth=1, drawstyle="steps-post"
+    )
+    labels.set_ylabel("labels given", color=theme.faint)
+    labels.set_ylim(bottom=0)
+    labels.grid(False)

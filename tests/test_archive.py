@@ -1,0 +1,174 @@
+"""The list of runs, and all of one; directories may come from anywhere."""
+
+import json
+import os
+import time
+
+import psutil
+import pytest
+from archived_run import RESULT, archived
+
+from prefrl.cli import main
+from prefrl.provenance import write_end
+from prefrl.run_directory import write_json
+from prefrl.runs.archive import entry_of, find_runs
+
+
+def write_status(run, process, created, **figures):
+    record = {"process": process, "process_started_at": created, "doing": "learning",
+              "figures": figures, "page": None}  # fmt: skip
+    write_json(run.status, record)
+
+
+@pytest.fixture
+def listed(capsys):
+    def names(*arguments):
+        assert main(["runs", *map(str, arguments), "--json"]) == 0
+        return [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+
+    return names
+
+
+def test_a_finished_run_shows_what_it_reached(tmp_path):
+    entry = entry_of(archived(tmp_path / "one", note="does it learn?", seed=3))
+    assert (entry.name, entry.question, entry.seed) == ("one", "does it learn?", 3)
+    assert entry.env == "prefrl/MovingDotPosition-v0"
+    assert (entry.status, entry.labels, entry.env_steps) == ("finished", 200, 300_000)
+    assert (entry.true_return, entry.wall_s) == (70.25, 61.5)
+
+
+def test_a_living_process_is_running_and_a_dead_one_lost(tmp_path):
+    run = archived(tmp_path / "run", result=None)
+    created = psutil.Process().create_time()
+    write_status(run, os.getpid(), created, labels=12, env_steps=500, true_return=-3.5)
+    entry = entry_of(run)
+    assert (entry.status, entry.doing, entry.labels, entry.true_return) == (
+        "running", "learning", 12, -3.5,
+    )  # fmt: skip
+    assert entry.wall_s > 0
+    write_status(run, os.getpid(), created - 1000, labels=12, env_steps=500)
+    entry = entry_of(run)
+    assert (entry.status, entry.doing, entry.labels, entry.wall_s) == ("lost", "", 12, None)
+
+
+def test_runs_are_found_at_any_depth_and_not_inside_of_one_another(tmp_path):
+    archived(tmp_path / "b")
+    archived(tmp_path / "a" / "deep")
+    archived(tmp_path / "b" / "checkpoints")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    assert [run.path for run in find_runs(tmp_path)] == [tmp_path / "a" / "deep", tmp_path / "b"]
+
+
+def test_the_list_is_sorted_and_what_has_no_value_comes_last(tmp_path, listed):
+    for name, mean, started in (("x", 1.0, "2026-01-03"), ("y", 5.0, "2026-01-01")):
+        archived(tmp_path / name, started=started, result={**RESULT, "true_return": {"mean": mean}})
+    archived(tmp_path / "z", started="2026-01-02", result={**RESULT, "true_return": None})
+    assert listed(tmp_path) == ["y", "z", "x"]
+    assert listed(tmp_path, "--sort", "return") == ["x", "y", "z"]
+    assert listed(tmp_path, "--sort", "return", "--reverse") == ["y", "x", "z"]
+    assert listed(tmp_path, "--sort", "name", "--reverse") == ["z", "y", "x"]
+
+
+def test_the_list_can_be_filtered(tmp_path, listed):
+    archived(tmp_path / "one", note="more labels?", seed=1)
+    archived(tmp_path / "two", seed=2, result={**RESULT, "status": "failed"})
+    archived(tmp_path / "three", seed=3, result=None)
+    assert listed(tmp_path, "--status", "failed") == ["two"]
+    assert listed(tmp_path, "--status", "lost") == ["three"]
+    assert listed(tmp_path, "--seed", "1") == ["one"]
+    assert listed(tmp_path, "--find", "LABELS") == ["one"]
+    assert listed(tmp_path, "--find", "t", "--sort", "name") == ["three", "two"]
+    assert listed(tmp_path, "--env", "pong") == []
+
+
+def test_the_table_has_a_line_for_each_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    archived(tmp_path / "one", note="[red]why[/red]?\x1b[2J")
+    assert main(["runs", str(tmp_path)]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert " ".join(head.split()) == (
+        "name question environment seed status labels steps return time"
+    )
+    assert " ".join(line.split()) == (
+        "one [red]why[/red]? [2J prefrl/MovingDotPosition-v0 0 finished 200 300,000 70.2 1:02"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": ' * 9999, "null", '{"env": 3}'])
+def test_files_that_make_no_sense_cost_a_run_its_figures_not_the_list(tmp_path, content, listed):
+    archived(tmp_path / "good", started="2026")
+    odd = archived(tmp_path / "odd", result=None)
+    for path in (odd.config, odd.provenance, odd.result, odd.status):
+        path.write_text(content)
+    assert listed(tmp_path) == ["good", "odd"]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, "\x1b[31m", 1e300, True, None, -1, 10**400])
+def test_a_figure_of_a_wrong_kind_harms_nobody(tmp_path, value, listed, capsys):
+    run = archived(tmp_path / "odd", result=None)
+    figures = dict.fromkeys(
+        ("status", "labels", "env_steps", "wall_s", "true_return", "doing", "figures", "process",
+         "process_started_at", "seed", "env", "note", "started_at", "command", "git_diff", "code",
+         "packages", "outputs", "ended_at"), value,
+    )  # fmt: skip
+    for path in (run.config, run.provenance, run.result, run.status, run.end):
+        path.write_text(json.dumps(figures))
+    run.result.unlink()
+    assert listed(tmp_path) == ["odd"]
+    run.result.write_text(json.dumps(figures))
+    assert listed(tmp_path) == ["odd"]
+    assert main(["runs", str(tmp_path)]) == 0
+    assert main(["runs", "show", str(run.path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_thousand_runs_are_listed_at_once(tmp_path, listed):
+    template = archived(tmp_path / "0000")
+    packages = {f"package-{i}": "1.2.3" for i in range(120)}
+    origin = json.loads(template.provenance.read_text()) | {"packages": packages}
+    write_json(template.provenance, origin)
+    contents = {path.name: path.read_bytes() for path in template.path.iterdir()}
+    for number in range(1, 1000):
+        folder = tmp_path / f"{number:04}"
+        folder.mkdir()
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+    began = time.perf_counter()
+    assert len(listed(tmp_path)) == 1000
+    assert time.perf_counter() - began < 5  # a bound for any machine; the figure is measured apart
+
+
+def test_show_tells_the_record_and_verify_what_changed_since(tmp_path, capsys):
+    run = archived(tmp_path / "run", note="why?")
+    run.metrics.mkdir()
+    (run.metrics / "policy.jsonl").write_text('{"step": 1}\n')
+    (run.metrics / "reward.jsonl").write_text("")
+    write_end(run, 0)
+    assert main(["runs", "show", str(run.path), "--verify"]) == 0
+    assert "why?" in capsys.readouterr().out
+    (run.metrics / "policy.jsonl").write_text('{"step": 2}\n')
+    (run.metrics / "reward.jsonl").unlink()
+    (run.metrics / "other.jsonl").touch()
+    assert main(["runs", "show", str(run.path), "--verify", "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["changed_outputs"] == {
+        "metrics/policy.jsonl": "changed",
+        "metrics/reward.jsonl": "removed",
+        "metrics/other.jsonl": "new",
+    }
+    assert (record["question"], record["exit_code"]) == ("why?", 0)
+
+
+def test_show_names_the_settings_that_are_not_the_default(tmp_path, capsys):
+    run = archived(tmp_path / "run", seed=7)
+    assert main(["runs", "show", str(run.path), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["settings_that_are_not_the_default"] == {"seed": 7}
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):
+    assert main(["runs", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"prefrl: {tmp_path / 'none'}: no such folder\n"
+    assert main(["runs", "show", str(tmp_path)]) == 2
+    assert "is no run" in capsys.readouterr().err

@@ -79,8 +79,12 @@ def frames_per_second(config: EnvConfig, env: gym.Env[Any, Any]) -> float:
     return FALLBACK_FRAMES_PER_SECOND
 
 
-def check_can_be_filmed(config: EnvConfig) -> None:
+def check_can_be_filmed(config: EnvConfig, so: str = "people cannot label it") -> None:
     """Make one environment and take a picture of it.
+
+    Args:
+        config: Of the environment.
+        so: What follows where it cannot.
 
     Raises:
         ConfigError: It cannot be rendered; or the id is unknown.
@@ -91,9 +95,7 @@ def check_can_be_filmed(config: EnvConfig) -> None:
     try:
         _take_a_picture(config)
     except Exception as error:  # whatever a stranger's renderer may raise
-        raise ConfigError(
-            f"{config.id} cannot be rendered, so people cannot label it: {error}"
-        ) from error
+        raise ConfigError(f"{config.id} cannot be rendered, so {so}: {error}") from error
 
 
 def _take_a_picture(config: EnvConfig) -> None:

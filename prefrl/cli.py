@@ -14,7 +14,7 @@ from tyro.conf import arg
 
 from prefrl import __version__
 from prefrl.config import Config, ConfigError, EnvConfig
-from prefrl.config_file import from_dict, load_config, load_file, nearest, to_dict
+from prefrl.config_file import from_dict, load_file, nearest, to_dict
 from prefrl.limits import check
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ Deep reinforcement learning from human preferences.
 commands:
   train ENV        train a policy from comparisons of clips
   evaluate RUN     true return, and how the predicted reward follows the true one
+  replay RUN       a video of the policy, with what the learned reward thinks of it
+  export RUN       the policy as a file for plain Stable-Baselines3
   gather ENV       collect labels on clips of a random policy
   pretrain --labels-from RUN
                    fit a reward ensemble to labels that were collected
@@ -83,6 +85,8 @@ class EvaluateOptions:
     """How many; by default as many as at the end of the run."""
     seed: int | None = None
     """Of the evaluation; by default the run's own evaluation seeds."""
+    env_import: tuple[str, ...] = ()
+    """Modules that the run may import: code that you trust."""
 
 
 AnyOptions = TypeVar("AnyOptions")
@@ -92,11 +96,11 @@ AnyRunOptions = TypeVar("AnyRunOptions", bound=RunOptions)
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if str(Path.cwd()) not in sys.path:  # --env-import finds what lies here, as `python -m` would
-        sys.path.append(str(Path.cwd()))
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "replay": _replay,
+        "export": _export,
         "gather": _gather,
         "pretrain": _pretrain,
     }
@@ -139,11 +143,12 @@ def _pretrain(args: list[str]) -> int:
     first = _parse(PretrainOptions, "pretrain", PretrainOptions(), args)
     if first.labels_from is None:
         raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
-    from prefrl.run_directory import RunDirectory
+    from prefrl.runs.foreign import config_of, open_run
     from prefrl.start import pretrain
 
-    source = RunDirectory.open(first.labels_from)
-    options = _with_file(PretrainOptions, "pretrain", load_config(source.config), first, args)
+    source, trusted = open_run(first.labels_from), first.config.env.import_modules
+    _find_modules_here(trusted)
+    options = _with_file(PretrainOptions, "pretrain", config_of(source, trusted), first, args)
     if options.print_config:
         _print_config(options.config)
         return 0
@@ -156,9 +161,32 @@ def _evaluate(args: list[str]) -> int:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
+    _find_modules_here(options.env_import)
     from prefrl.start import evaluate
 
-    return evaluate(options.run, options.episodes, options.seed)
+    return evaluate(options.run, options.episodes, options.seed, options.env_import)
+
+
+def _replay(args: list[str]) -> int:
+    from prefrl.cli_replay import replay
+
+    return replay(args)
+
+
+def _export(args: list[str]) -> int:
+    from prefrl.cli_replay import export
+
+    return export(args)
+
+
+def _find_modules_here(trusted: Sequence[str]) -> None:
+    """Let the modules that a person named be found in the current directory.
+
+    Only then: whatever library looks for a module that is not installed could find one here, and
+    here may be a run from elsewhere.
+    """
+    if trusted and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _named(options: RunOptions) -> "RunRequest":
@@ -183,6 +211,7 @@ def _run_options(kind: type[AnyRunOptions], command: str, args: list[str]) -> An
         first = _parse(kind, f"{command} {env}", kind(config=from_file), args)
         if first.config.env.id != known.env.id:
             raise ConfigError(f"--config is for {first.config.env.id}, not for {known.env.id}")
+    _find_modules_here((*first.config.env.import_modules, *([env] if ":" in env else [])))
     base = known
     if env not in RECIPES:
         from prefrl.policy.environment import decision_seconds, task_spaces

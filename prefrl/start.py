@@ -6,6 +6,7 @@ Nothing is written before everything was checked: bad input leaves no half-made 
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from prefrl.launcher import Outcome, Target, launch, result, show_traceback
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
+from prefrl.runs.foreign import open_run
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,17 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
 
 
-def evaluate(run_path: Path, episodes: int | None, seed: int | None) -> int:
+def evaluate(run_path: Path, episodes: int | None, seed: int | None, imports: Sequence[str]) -> int:
     """Evaluate the last policy of a run, and print what was found as JSON.
 
     Raises:
+        ConfigError: It needs modules that are not among the imports.
         RunError: There is no such run, or it has no policy.
     """
-    run = RunDirectory.open(run_path)
+    run = open_run(run_path)
     from prefrl.runs.trained import evaluate_run
 
-    print(json.dumps(finite(evaluate_run(run, episodes, seed)), indent=2))
+    print(json.dumps(finite(evaluate_run(run, episodes, seed, imports)), indent=2))
     return 0
 
 

@@ -32,7 +32,7 @@ LAYERS = [
     {"runs"},
     {"processes", "launcher"},
     {"start"},
-    {"cli"},
+    {"cli", "cli_replay"},
 ]
 FILES = sorted(PREFRL.rglob("*.py"))
 

@@ -100,7 +100,8 @@ class Panel:
 
         def points(values: NDArray[np.float64]) -> NDArray[np.int32]:
             y = 2 + (high - values[begin:end]) * per_unit
-            return np.round(np.stack([x, y], axis=1) * 2**SUBPIXEL).astype(np.int32)
+            fixed: NDArray[np.float64] = np.round(np.stack([x, y], axis=1) * 2**SUBPIXEL)
+            return fixed.astype(np.int32)
 
         zero = round(2 + high * per_unit)
         cv2.line(canvas, (0, zero), (self._width, zero), AXIS)
@@ -123,7 +124,7 @@ def _write(canvas: NDArray[np.uint8], text: str, x: int, colour: Colour) -> None
 
 
 def size_shown(picture: NDArray[np.uint8]) -> tuple[int, int]:
-    """Width and height at which a picture is shown: small ones larger, and even, as yuv420p needs."""
+    """Width and height at which a picture is shown: not small, and even, as yuv420p needs."""
     scale = max(1, -(-LEAST_WIDTH // picture.shape[1]))
     height, width = (side * scale // 2 * 2 for side in picture.shape[:2])
     return width, height

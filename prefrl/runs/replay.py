@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prefrl.config import Config
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.run_directory import write_json
-from prefrl.runs.evaluation import CHUNK, Act
+from prefrl.runs.evaluation import CHUNK, Act, evaluation_seed, policy_acts
+from prefrl.runs.trained import Trained
 from prefrl.types import Clip, RewardPredictor
 
-MOST_STEPS = 3000  # of a video that nobody asked for: who would watch it to the end?
 FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
@@ -69,7 +68,7 @@ class Replay:
     Attributes:
         env_id: Where it plays.
         policy: A name of it, such as `last`.
-        env_steps: After how many steps of training it was saved; None where unknown.
+        env_steps: After how many steps of training it was saved.
         seed: Of the first episode's environment, and of the actions.
         deterministic: Whether always the likeliest action was taken.
         frames_per_second: The speed of the game, a decision a frame.
@@ -78,7 +77,7 @@ class Replay:
 
     env_id: str
     policy: str
-    env_steps: int | None
+    env_steps: int
     seed: int
     deterministic: bool
     frames_per_second: float
@@ -122,52 +121,53 @@ class Replay:
             frame += len(episode.pictures)
 
 
-@dataclass(frozen=True)
-class Player:
-    """Whose play is recorded, and how.
+def play(
+    trained: Trained,
+    policy: str,
+    *,
+    episodes: int = 1,
+    seed: int | None = None,
+    deterministic: bool = False,
+    act: Act | None = None,
+    most_steps: int | None = None,
+) -> Replay:
+    """Play episodes in a single environment, in its own colours.
 
-    Attributes:
-        config: Of the run.
-        act: The policy's actions on raw observations.
-        predictor: The learned reward, None for the baseline.
-        seed: Of environment and actions.
-        most_steps: After so many an episode is cut off; None: it is played to its end.
+    Args:
+        trained: Whose play it is, where, and what rewards it.
+        policy: Its name, as shown.
+        episodes: How many.
+        seed: Of environment and actions; by default that of the run's evaluation.
+        deterministic: Take the likeliest actions.
+        act: Another's actions, in place of the run's policy.
+        most_steps: After so many an episode is cut off; by default it is played to its end.
+
+    Raises:
+        ConfigError: The environment cannot be made or rendered.
     """
-
-    config: Config
-    act: Act
-    predictor: RewardPredictor | None
-    seed: int
-    most_steps: int | None = None
-
-    def play(self, episodes: int) -> tuple[float, tuple[Episode, ...]]:
-        """Play whole episodes in a single environment, in its own colours.
-
-        Returns:
-            The speed of the game in frames a second, and the episodes.
-
-        Raises:
-            ConfigError: The environment cannot be made or rendered.
-        """
-        check_can_be_filmed(self.config.env, "there is nothing to see")
-        # Of Atari's two forms the Python one, which has a single game and its screen.
-        env = dataclasses.replace(self.config.env, atari_backend="sb3")
-        venv = make_vec_env(env, 1, self.seed, films=True)
-        rng = np.random.default_rng(self.seed)
-        recorder = ClipRecorder(venv, env.clip_length, 0.0, False, lambda pair: False, rng)
-        torch.manual_seed(self.seed)
-        speed = float(venv.get_attr("frames_per_second")[0])
-        observations = recorder.reset()
-        assert isinstance(observations, np.ndarray)
-        played = []
-        for _ in range(episodes):
-            tape = _Tape(recorder, observations, self.predictor)
-            while not tape.ended and len(tape.actions) != self.most_steps:
-                tape.step(self.act(tape.observations))
-            played.append(tape.episode())
-            observations = tape.observations
-        recorder.close()
-        return speed, tuple(played)
+    config = trained.config
+    check_can_be_filmed(config.env, "there is nothing to see")
+    seed = evaluation_seed(config) if seed is None else seed
+    # Of Atari's two forms the Python one, which has a single game and its screen.
+    env = dataclasses.replace(config.env, atari_backend="sb3")
+    venv = make_vec_env(env, 1, seed, films=True)
+    rng = np.random.default_rng(seed)
+    recorder = ClipRecorder(venv, env.clip_length, 0.0, False, lambda pair: False, rng)
+    torch.manual_seed(seed)
+    speed = float(venv.get_attr("frames_per_second")[0])
+    act = act or policy_acts(trained.model, deterministic)
+    observations = recorder.reset()
+    assert isinstance(observations, np.ndarray)
+    played = []
+    for _ in range(episodes):
+        tape = _Tape(recorder, observations, trained.predictor)
+        while not tape.ended and len(tape.actions) != most_steps:
+            tape.step(act(tape.observations))
+        played.append(tape.episode())
+        observations = tape.observations
+    recorder.close()
+    steps = trained.env_steps
+    return Replay(env.id, policy, steps, seed, deterministic, speed, tuple(played))
 
 
 class _Tape:

@@ -1,22 +1,24 @@
 """Videos of frames: files that browsers play, and a window."""
 
+import itertools
+import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.filter
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from prefrl.config import ConfigError
 
 Frames = Iterable[NDArray[np.uint8]]
 
-X264 = {"crf": "20", "preset": "veryfast", "g": "30"}  # g: a page that scrubs seeks often
+X264 = {"crf": "20", "preset": "superfast", "g": "30"}  # a page that scrubs seeks often
 MOST_GIF_RATE = 50.0  # browsers slow down what is faster
 PALETTE_FRAMES = 50  # of a GIF, from which its colours are chosen
 
@@ -58,8 +60,33 @@ def _encode(container: av.container.OutputContainer, frames: Frames, fps: float)
     return count
 
 
-def write_gif(path: Path, frames: list[NDArray[np.uint8]] , fps: float) -> None:
-    pass
+def write_gif(path: Path, frames: Callable[[], Frames], fps: float) -> None:
+    """Write a GIF of at most 50 frames a second that goes round for ever.
+
+    Args:
+        path: Of the GIF.
+        frames: Begins them anew: the colours are chosen before anything is written.
+        fps: Frames a second.
+    """
+    count = sum(1 for _ in frames())
+    sample = itertools.islice(frames(), 0, None, -(-count // PALETTE_FRAMES))
+    # Without dithering, which would flicker and make the file many times as large.
+    palette = Image.fromarray(np.concatenate(list(sample))).quantize(dither=Image.Dither.NONE)
+    every = math.ceil(fps / MOST_GIF_RATE)
+    pictures = (
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in itertools.islice(frames(), 0, None, every)
+    )
+    # A GIF counts in hundredths of a second: frame by frame rounded, it would run too fast.
+    ends = np.round(100 * every / fps * np.arange(-(-count // every) + 1)) * 10
+    partial = path.with_suffix(".partial.gif")
+    try:
+        next(pictures).save(
+            partial, save_all=True, append_images=pictures, duration=np.diff(ends).tolist(), loop=0
+        )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def show(frames: Frames, fps: float, title: str) -> None:

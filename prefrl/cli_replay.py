@@ -134,7 +134,7 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> None:
     if options.sb3_zip is not None:
         from prefrl.runs.sb3_file import load_sb3, sb3_acts
 
-        policy = options.sb3_zip.stem
+        policy = f"sb3-{options.sb3_zip.stem}"
         act = sb3_acts(load_sb3(options.sb3_zip), trained.config, options.deterministic)
     replay = play(
         trained, policy, episodes=options.episodes, seed=options.seed,

@@ -70,6 +70,8 @@ def train(
         targets = {"inline": processes.inline_process}
     elif learned:
         targets["reward"] = processes.reward_process
+    if config.video_every:
+        targets["films"] = processes.film_process
     return _run(run, targets, assignment, learned)
 
 

@@ -1,6 +1,7 @@
 """What a person would see of one environment. Imports no torch."""
 
 import math
+import os
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,9 @@ from prefrl.config import ConfigError, EnvConfig
 from prefrl.policy.environment import check_registered, is_atari, make_env
 
 FALLBACK_FRAMES_PER_SECOND = 15.0  # where the environment says nothing: as the paper shows Atari
+
+# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 class Camera(gym.Wrapper[Any, Any, Any, Any]):

@@ -8,8 +8,19 @@ from numpy.typing import NDArray
 
 from prefrl.labels.store import LabelStore
 from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.runs.clip_pairs import Judged, film_of
-from prefrl.runs.panel import FONT, GROUND, TEXT, Colour, Panel, curves, shown, size_shown
+from prefrl.runs.clip_pairs import Judged, films_of
+from prefrl.runs.panel import (
+    FONT,
+    GROUND,
+    TEXT,
+    Colour,
+    Curve,
+    Panel,
+    curves,
+    resized,
+    size_shown,
+    to_one_scale,
+)
 from prefrl.types import Clip, Film
 
 HEAD = 48  # height of the text over the pictures, in pixels
@@ -26,11 +37,12 @@ def pair_frames(
     size: tuple[int, int] | None = None
     for number, pair in enumerate(pairs, 1):
         clips = [store.clip(id) for id in (pair.left, pair.right)]
-        films = [film_of(store, clip.id, clip) for clip in clips]
+        films = films_of(store, clips)
         size = size or size_shown(films[0].frames[0])
+        rewards = to_one_scale(*(_rewards(clip, ensemble) for clip in clips))
         sides = [
-            _side(clip, film, ensemble, size, chosen)
-            for clip, film, chosen in zip(clips, films, _chosen(pair), strict=True)
+            _side(film, Panel(shown, size[0]), size, chosen)
+            for film, shown, chosen in zip(films, rewards, _chosen(pair), strict=True)
         ]
         head = _head(pair, f"{number} of {len(pairs)}", 2 * size[0] + 3 * GAP)
         frame = head
@@ -44,19 +56,22 @@ def pair_frames(
 
 def frames_per_second(store: LabelStore, pairs: Sequence[Judged]) -> float:
     """At which the clips are shown; that of the first goes for all."""
-    return film_of(store, pairs[0].left, store.clip(pairs[0].left)).frames_per_second
+    (film,) = films_of(store, [store.clip(pairs[0].left)])
+    return film.frames_per_second
+
+
+def _rewards(clip: Clip, ensemble: RewardEnsemble) -> list[Curve]:
+    stacked = clip.stacked()
+    return curves(ensemble.predict(stacked[:-1], clip.actions, stacked[1:]), clip.true_rewards)
 
 
 def _side(
-    clip: Clip, film: Film, ensemble: RewardEnsemble, size: tuple[int, int], chosen: bool
+    film: Film, panel: Panel, size: tuple[int, int], chosen: bool
 ) -> Iterator[NDArray[np.uint8]]:
-    """One clip with its rewards under it; framed where it is the preferred one."""
-    stacked = clip.stacked()
-    predicted = ensemble.predict(stacked[:-1], clip.actions, stacked[1:])
-    panel = Panel(curves(predicted, clip.true_rewards), size[0])
+    """One clip with its rewards under it; a bar over it where it is the preferred one."""
+    bar = np.full((GAP, size[0], 3), RIGHT if chosen else GROUND, np.uint8)
     for t, picture in enumerate(film.frames):
-        bar = np.full((GAP, size[0], 3), RIGHT if chosen else GROUND, np.uint8)
-        yield np.concatenate([bar, shown(picture, size), panel.draw(t)])
+        yield np.concatenate([bar, resized(picture, size), panel.draw(t)])
 
 
 def _chosen(pair: Judged) -> tuple[bool, bool]:

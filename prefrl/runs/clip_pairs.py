@@ -1,7 +1,7 @@
 """The clip pairs of a run as they were answered, and what the predictor makes of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -80,21 +80,28 @@ def judged_pairs(store: LabelStore, ensemble: RewardEnsemble) -> list[Judged]:
     return sorted(judged, key=lambda pair: -pair.error)
 
 
-def film_of(store: LabelStore, clip_id: str, clip: Clip) -> Film:
-    """What there is to see of a clip: what people saw, else what the policy saw.
+def films_of(store: LabelStore, clips: Sequence[Clip]) -> list[Film]:
+    """What there is to see of some clips: what people saw, else what the policy saw.
 
     Raises:
         StoreError: The pictures are damaged, or those of another clip.
     """
-    try:
-        with store.transaction() as connection:
-            sheets = read_sheets(connection, store.name, clip_id)
-    except UnknownId:
-        frames = _grey(clip) if clip.is_image else np.stack(list(_charts(clip)))
-        return Film(frames, VECTOR_RATE)
-    if sheets.frames != len(clip) + 1:
-        raise StoreError(f"{store.name}: {sheets.frames} pictures of a clip of {len(clip)} steps")
-    return Film(sheet_frames(sheets), sheets.frames_per_second)
+    vectors = np.concatenate([clip.observations for clip in clips])
+    films = []
+    for clip in clips:
+        try:
+            with store.transaction() as connection:
+                sheets = read_sheets(connection, store.name, clip.id)
+        except UnknownId:
+            frames = _grey(clip) if clip.is_image else _charts(clip, vectors)
+            films.append(Film(frames, VECTOR_RATE))
+            continue
+        if sheets.frames != len(clip) + 1:
+            raise StoreError(
+                f"{store.name}: {sheets.frames} pictures of a clip of {len(clip)} steps"
+            )
+        films.append(Film(sheet_frames(sheets), sheets.frames_per_second))
+    return films
 
 
 def _grey(clip: Clip) -> NDArray[np.uint8]:
@@ -103,15 +110,14 @@ def _grey(clip: Clip) -> NDArray[np.uint8]:
     return np.repeat(newest[..., None], 3, axis=3).astype(np.uint8)
 
 
-def _charts(clip: Clip) -> Iterator[NDArray[np.uint8]]:
-    """Each number of a vector as a curve over the clip, up to each step."""
+def _charts(clip: Clip, among: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Each number of a vector as a curve up to each step, on the scale of some `[N, D]`."""
     height, width = CHART
-    values = clip.observations.astype(np.float64)
-    low, high = values.min(0), values.max(0)
-    scaled = (values - low) / np.where(high > low, high - low, 1.0)
-    x = np.linspace(8, width - 8, len(values))
-    for t in range(len(values)):
-        canvas = np.full((height, width, 3), 24, np.uint8)
+    low, high = among.min(0), among.max(0)
+    scaled = (clip.observations - low) / np.where(high > low, high - low, 1.0)
+    x = np.linspace(8, width - 8, len(scaled))
+    canvases = np.full((len(scaled), height, width, 3), 24, np.uint8)
+    for t, canvas in enumerate(canvases):
         for number, curve in enumerate(scaled.T):
             y = height - 8 - curve * (height - 16)
             points = np.stack([x, y], axis=1).astype(np.int32)
@@ -119,4 +125,4 @@ def _charts(clip: Clip) -> Iterator[NDArray[np.uint8]]:
             colour = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
             cv2.polylines(canvas, [points[: t + 1]], False, colour, 2, cv2.LINE_AA)
             cv2.circle(canvas, points[t].tolist(), 4, colour, -1, cv2.LINE_AA)
-        yield canvas
+    return canvases

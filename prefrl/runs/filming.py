@@ -29,7 +29,7 @@ def film_checkpoints(
     reporter: Reporter,
     learned: Callable[[], bool],
     stopped: Callable[[], bool],
-) -> int:
+) -> None:
     """Film each numbered checkpoint as it appears, in whatever time others leave.
 
     Args:
@@ -38,12 +38,8 @@ def film_checkpoints(
         reporter: Is told where a video fails; the run goes on.
         learned: Whether no more checkpoints will come.
         stopped: Whether to give up.
-
-    Returns:
-        How many videos were made.
     """
     os.nice(19)
-    count = 0
     for name in _numbered(run, learned, stopped):
         try:
             trained = load_trained(run, name, config.env.import_modules)
@@ -51,9 +47,7 @@ def film_checkpoints(
             film(replay, run.videos / f"step-{name}.mp4")
         except Exception as error:  # renderers fail in ways of their own
             reporter.warn(f"no video of step {name}: {error}")
-            return count
-        count += 1
-    return count
+            return
 
 
 def _numbered(

@@ -1,7 +1,7 @@
 """The rewards of an episode drawn under its picture, in step with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,11 +34,15 @@ class Curve:
         name: As it is shown.
         lines: `[N, L]`: one for each member of the ensemble, or the one true reward.
         colour: Of their mean.
+        low: What the lower edge stands for.
+        high: What the upper edge stands for.
     """
 
     name: str
     lines: NDArray[np.float64]
     colour: Colour
+    low: float
+    high: float
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -48,11 +52,23 @@ class Curve:
 
 
 def curves(predicted: NDArray[np.floating] | None, true: NDArray[np.floating]) -> list[Curve]:
-    """The predicted reward, where there is one, and the true one."""
-    found = [Curve("true", true[None].astype(np.float64), TRUE)]
+    """The predicted reward `[M, L]`, where there is one, and the true one `[L]`."""
+    named = [("true", true[None], TRUE)]
     if predicted is not None:
-        found.insert(0, Curve("predicted", predicted.astype(np.float64), PREDICTED))
-    return found
+        named.insert(0, ("predicted", predicted, PREDICTED))
+    return [
+        Curve(name, lines.astype(np.float64), colour, min(0, lines.min()), max(0, lines.max()))
+        for name, lines, colour in named
+    ]
+
+
+def to_one_scale(first: list[Curve], second: list[Curve]) -> tuple[list[Curve], list[Curve]]:
+    """Curves of two clips, drawn so that they can be compared."""
+    pairs = [
+        [replace(c, low=min(a.low, b.low), high=max(a.high, b.high)) for c in (a, b)]
+        for a, b in zip(first, second, strict=True)
+    ]
+    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 class Panel:
@@ -92,21 +108,19 @@ class Panel:
         _write(canvas, text, self._width - 6 - width, curve.colour)
 
     def _plot(self, canvas: NDArray[np.uint8], curve: Curve, first: float, t: int) -> None:
-        low, high = min(0.0, curve.lines.min()), max(0.0, curve.lines.max())
-        per_unit = (PLOT - 5) / ((high - low) or 1.0)
+        per_unit = (PLOT - 5) / ((curve.high - curve.low) or 1.0)
         begin = int(first)
         end = min(self._steps, int(first + self._width / self._scale) + 2)
         x = (np.arange(begin, end) - first + 0.5) * self._scale
 
         def points(values: NDArray[np.float64]) -> NDArray[np.int32]:
-            y = 2 + (high - values[begin:end]) * per_unit
+            y = 2 + (curve.high - values[begin:end]) * per_unit
             fixed: NDArray[np.float64] = np.round(np.stack([x, y], axis=1) * 2**SUBPIXEL)
             return fixed.astype(np.int32)
 
-        zero = round(2 + high * per_unit)
+        zero = round(2 + curve.high * per_unit)
         cv2.line(canvas, (0, zero), (self._width, zero), AXIS)
-        members = len(curve.lines) > 1
-        if members:
+        if len(curve.lines) > 1:
             upper, lower = points(curve.lines.max(0)), points(curve.lines.min(0))
             around = np.concatenate([upper, lower[::-1]])
             cv2.fillPoly(canvas, [around], BAND, cv2.LINE_AA, SUBPIXEL)
@@ -130,10 +144,10 @@ def size_shown(picture: NDArray[np.uint8]) -> tuple[int, int]:
     return width, height
 
 
-def shown(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture at that width and height, its pixels sharp."""
-    resized = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
-    return np.ascontiguousarray(resized, np.uint8)
+    large = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    return np.ascontiguousarray(large, np.uint8)
 
 
 def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
@@ -146,4 +160,4 @@ def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
 def _episode_frames(episode: Episode, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     panel = Panel(curves(episode.predicted, episode.true), size[0])
     for t in range(len(episode.pictures)):
-        yield np.concatenate([shown(episode.picture(t), size), panel.draw(t)])
+        yield np.concatenate([resized(episode.picture(t), size), panel.draw(t)])

@@ -5,7 +5,9 @@ Such a file holds pickles. Writing one is harmless; reading one runs whatever it
 
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -20,8 +23,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import Tensor
 
-from prefrl.config import Config, ConfigError
-from prefrl.policy.environment import is_atari, make_env, task_spaces
+from prefrl.config import Config, ConfigError, EnvConfig
+from prefrl.policy.environment import atari_frames, is_atari, make_env, task_spaces
 from prefrl.run_directory import RunError
 from prefrl.runs.evaluation import Act
 from prefrl.runs.trained import Trained
@@ -59,12 +62,13 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     """
     config = trained.config
     env = make_env(config.env)
-    bare, is_image = env.unwrapped, task_spaces(config.env).is_image
+    bare, spec, is_image = env.unwrapped, env.spec, task_spaces(config.env).is_image
     env.close()
+    assert spec is not None
     if isinstance(bare.action_space, spaces.Discrete) and bare.action_space.start:
         raise ConfigError(f"{config.env.id}: SB3 counts actions from 0, and this environment not")
     seen = trained.model.observation_space if is_image else bare.observation_space
-    model = _plain(trained, _Spaces(seen, bare.action_space), is_image)
+    model = _plain(trained, partial(_Spaces, seen, bare.action_space), is_image)
     weights = {name: value.double() for name, value in trained.model.policy.state_dict().items()}
     if is_image:
         weights = {_natures_name(name): value for name, value in weights.items()}
@@ -75,10 +79,12 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     model.policy.load_state_dict({name: value.float() for name, value in weights.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    return Exported(_environment(config, is_image), _remarks(trained, bare.observation_space))
+    return Exported(
+        _environment(config.env, spec, is_image), _remarks(trained, bare.observation_space)
+    )
 
 
-def _plain(trained: Trained, env: _Spaces, is_image: bool) -> OnPolicyAlgorithm:
+def _plain(trained: Trained, make: Callable[[], _Spaces], is_image: bool) -> OnPolicyAlgorithm:
     """The same algorithm with SB3's own parts alone."""
     config, like = trained.config, trained.model
     settings = config.policy
@@ -88,10 +94,10 @@ def _plain(trained: Trained, env: _Spaces, is_image: bool) -> OnPolicyAlgorithm:
     )  # fmt: skip
     common: dict[str, Any] = {name: getattr(like, name) for name in names}
     common |= {"learning_rate": settings.learning_rate, "device": "cpu"}
-    if not is_image:
-        arch = ("net_arch", "activation_fn")
-        common["policy_kwargs"] = {name: like.policy_kwargs[name] for name in arch}
-    venv = DummyVecEnv([lambda: env] * settings.n_envs)
+    # Named, as SB3's own is another behind its `NatureCNN`.
+    arch = {name: getattr(like.policy, name) for name in ("net_arch", "activation_fn")}
+    common |= {"policy_kwargs": arch}
+    venv = DummyVecEnv([make] * settings.n_envs)
     policy = "CnnPolicy" if is_image else "MlpPolicy"
     if not isinstance(like, PPO):
         return A2C(policy, venv, **common)
@@ -134,16 +140,22 @@ def _statistics(trained: Trained) -> tuple[NDArray[np.float64], NDArray[np.float
     return venv.obs_rms.mean, np.sqrt(venv.obs_rms.var + venv.epsilon)
 
 
-def _environment(config: Config, is_image: bool) -> str:
-    env = config.env
+def _environment(env: EnvConfig, spec: EnvSpec, is_image: bool) -> str:
+    """In Python, what makes the environment as it was made here."""
     if is_atari(env.id):
         return (
             f'VecFrameStack(make_atari_env("{env.id}", env_kwargs=dict(frameskip=1, '
-            "repeat_action_probability=0.0), wrapper_kwargs=dict(terminal_on_life_loss=False, "
-            f"clip_reward=False, frame_skip={env.atari_frame_skip}, "
-            f"noop_max={env.atari_noop_max}, screen_size={env.image_size})), {env.frame_stack})"
+            f"repeat_action_probability=0.0, max_num_frames_per_episode={atari_frames(env)}), "
+            "wrapper_kwargs=dict(terminal_on_life_loss=False, clip_reward=False, "
+            f"frame_skip={env.atari_frame_skip}, noop_max={env.atari_noop_max}, "
+            f"screen_size={env.image_size})), {env.frame_stack})"
         )
-    arguments = "".join(f", {argument}" for argument in env.arguments)
+    names = [argument.partition("=")[0] for argument in env.arguments]
+    given = {name: spec.kwargs[name] for name in names}
+    arguments = "".join(
+        f", {name}={value!r}"
+        for name, value in {"max_episode_steps": spec.max_episode_steps, **given}.items()
+    )
     made = f'gymnasium.make("{env.id}"{arguments})'
     if not is_image:
         return made
@@ -153,6 +165,9 @@ def _environment(config: Config, is_image: bool) -> str:
 
 def _remarks(trained: Trained, observed: spaces.Space[Any]) -> list[str]:
     remarks = []
+    modules = list(trained.config.env.import_modules)
+    modules += ["prefrl_envs"] if trained.config.env.id.startswith("prefrl/") else []
+    remarks += [f"`import {module}` registers the environment" for module in modules]
     if trained.config.policy.use_sde:
         remarks.append("evaluate_policy draws no new exploration noise: use deterministic=True")
     venv = trained.model.get_env()

@@ -22,9 +22,6 @@ X264 = {"crf": "20", "preset": "superfast", "g": "30"}  # a page that scrubs see
 MOST_GIF_RATE = 50.0  # browsers slow down what is faster
 PALETTE_FRAMES = 50  # of a GIF, from which its colours are chosen
 
-# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-
 
 def write_mp4(path: Path, frames: Frames, fps: float) -> int:
     """Write H.264 that browsers play, and begin to play before they have all of it.

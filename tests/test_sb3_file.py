@@ -32,14 +32,12 @@ import json, sys
 sys.modules["prefrl"] = sys.modules["labeler_ui"] = None
 import ale_py, gymnasium, torch
 gymnasium.register_envs(ale_py)
-from gymnasium.wrappers import *
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.atari_wrappers import WarpFrame
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack
 algorithm, path, environment, n_envs, episodes, seed = sys.argv[1:]
-if "prefrl_envs" in path: import prefrl_envs
 model = {"ppo": PPO, "a2c": A2C}[algorithm].load(path, device="cpu")
 one = eval(environment)
 venv = one if isinstance(one, VecEnv) else DummyVecEnv(

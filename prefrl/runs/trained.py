@@ -88,7 +88,7 @@ def _folder(run: RunDirectory, checkpoint: str) -> Path:
     there = sorted(path.name for path in run.checkpoints.glob("*") if path.is_dir())
     if checkpoint not in there:  # which no path that leads elsewhere is
         names = ", ".join(there) or "none"
-        raise RunError(f"{run.path} has no checkpoint {checkpoint!r}, but {names}")
+        raise RunError(f"{run.path} has no policy {checkpoint!r}; its checkpoints: {names}")
     return run.checkpoint(checkpoint)
 
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import Conflict, NotFound
 from labeler_ui.bodies import AnswerBody, LeaseBody, ReleaseBody, UndoBody, read_body
 from labeler_ui.curves import curves_of
 from labeler_ui.settings import Settings
-from labeler_ui.status import Pace, Status, status_of
+from labeler_ui.status import Pace, Status, page_status
 from prefrl.labels.desk import IdReused, LabelDesk, Lease, LeaseExpired, NothingToWithdraw
 from prefrl.labels.schema import UnknownId
 from prefrl.labels.store import LabelStore
@@ -26,7 +26,7 @@ def api(
     sheets = SheetShelf(desk)
 
     def status() -> Status:
-        return status_of(store, desk, g.labeler, pace, budget, settings)
+        return page_status(run, store, desk, g.labeler, pace, budget, settings.clock())
 
     def pair(lease: Lease) -> dict[str, Any]:
         return {

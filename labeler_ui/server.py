@@ -1,7 +1,7 @@
-"""The page as a process of its own: a port is found, waitress serves."""
+"""The page on the network: a port is found, waitress serves."""
 
 import socket
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +10,46 @@ import waitress
 
 from labeler_ui.app import create_app
 from labeler_ui.settings import LOCAL_NAMES, Settings
+from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_status import this_process
 
 FIRST_PORT = 5000
 PORTS_TRIED = 100
 THREADS = 8
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})
 
 
 class ServerError(ValueError):
     """The page cannot be served there: one line that says why and what to do."""
 
 
-def serve(
-    run: Path,
-    announce: Callable[[int], None],
-    *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    allow_remote: bool = False,
-    **settings: Any,
-) -> None:
-    """Serve a run's page until the process is stopped.
+@dataclass(frozen=True)
+class Address:
+    """Where a page is wanted.
 
-    Args:
-        run: The run's folder.
-        announce: Called with the port once it is taken; from then on requests are answered.
+    Attributes:
         host: The address to listen on.
         port: The port, or None for the first free one from 5000.
         allow_remote: Whether the address may be one that other machines reach.
-        **settings: Of `Settings`, but its port and host names.
-
-    Raises:
-        ServerError: The address is not allowed or the port is taken.
-        RunError, ConfigError, StoreError: See `create_app`.
     """
-    with listen(host, port, allow_remote) as listening:
-        taken: int = listening.getsockname()[1]
-        names = host_names(host)
-        app = create_app(run, Settings(port=taken, host_names=names, **settings))
-        server = waitress.create_server(app, sockets=[listening], threads=THREADS, ident=None)
-        announce(taken)
-        server.run()
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    allow_remote: bool = False
 
 
-def listen(host: str, port: int | None, allow_remote: bool) -> socket.socket:
-    """A listening socket.
+def listen(address: Address) -> socket.socket:
+    """A listening socket. Whoever holds it keeps the port, though the server may come and go.
 
     Raises:
         ServerError: The address is not allowed or cannot be had, or the port is taken.
     """
+    host, port = address.host, address.port
     try:
-        family, *_, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+        family, *_, found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise ServerError(f"--host {host}: {error.strerror}") from error
-    if not allow_remote and not _is_local(str(address[0])):
+    if not address.allow_remote and not _is_local(str(found[0])):
         raise ServerError(
             f"--host {host}: others could reach the page over an unencrypted connection; "
             "if that is wanted, add --allow-remote"
@@ -71,10 +58,40 @@ def listen(host: str, port: int | None, allow_remote: bool) -> socket.socket:
     for candidate in ports:
         try:
             return socket.create_server((host, candidate), family=family, backlog=128)
-        except OSError as error:
-            reason = error.strerror
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
     wanted = f"--port {port}" if port is not None else f"ports {ports[0]} to {ports[-1]}"
     raise ServerError(f"{wanted} on {host}: {reason}")
+
+
+def is_remote(host: str) -> bool:
+    """Whether other machines reach a page on this address."""
+    return not _is_local(str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]))
+
+
+def link(host: str, port: int, token: str) -> str:
+    """What to open in a browser; for every address of this machine, by the machine's name."""
+    name = socket.gethostname() if host in EVERY_ADDRESS else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}"
+
+
+def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> None:
+    """Serve a run's page until the process is stopped.
+
+    Args:
+        run: The run's folder.
+        listening: Where; see `listen`.
+        host: As it was asked for.
+        **settings: Of `Settings`, but its port and host names.
+
+    Raises:
+        RunError, ConfigError, StoreError: See `create_app`.
+    """
+    port: int = listening.getsockname()[1]
+    app = create_app(run, Settings(port=port, host_names=host_names(host), **settings))
+    server = waitress.create_server(app, sockets=[listening], threads=THREADS, ident=None)
+    write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
+    server.run()
 
 
 def _is_local(address: str) -> bool:
@@ -84,7 +101,7 @@ def _is_local(address: str) -> bool:
 def host_names(host: str) -> frozenset[str]:
     """What the Host header of an honest request can say when we listen on this address."""
     named = {f"[{host}]" if ":" in host else host.lower()}
-    if host in {"0.0.0.0", "::", ""}:
+    if host in EVERY_ADDRESS:
         named = {socket.gethostname().lower(), socket.getfqdn().lower()}
         for addresses in psutil.net_if_addrs().values():
             for address in addresses:

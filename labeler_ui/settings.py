@@ -3,17 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from labeler_ui.rates import Rate
 
-Activity = Literal["waiting", "training", "stopped"]
-
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-
-
-def _stopped() -> Activity:
-    return "stopped"
 
 
 @dataclass(frozen=True)
@@ -28,7 +21,6 @@ class Settings:
         overlap: To how many people each pair is shown.
         repeat_share: Probability that an already answered pair is asked again.
         rate: Requests that one person, or one address without a valid token, may make.
-        activity: What the agent is doing just now.
         clock: Seconds since the epoch.
     """
 
@@ -39,7 +31,6 @@ class Settings:
     overlap: int = 1
     repeat_share: float = 0.05
     rate: Rate = field(default_factory=Rate)
-    activity: Callable[[], Activity] = _stopped
     clock: Callable[[], float] = time.time
 
     @property

@@ -3,13 +3,16 @@
 import math
 import threading
 from collections import deque
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from labeler_ui.settings import Activity, Settings
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
+from prefrl.run_directory import RunDirectory
+from prefrl.run_status import WAITING, status_of
 
 WINDOW_S = 600.0
+
+Activity = Literal["waiting", "training", "stopped"]
 
 
 class Status(TypedDict):
@@ -45,11 +48,16 @@ class Pace:
         return (n - 1) * 3600 / passed_s if n > 1 and passed_s > 0 else None
 
 
-def status_of(
-    store: LabelStore, desk: LabelDesk, labeler: str, pace: Pace, budget: int, settings: Settings
+def page_status(
+    run: RunDirectory,
+    store: LabelStore,
+    desk: LabelDesk,
+    labeler: str,
+    pace: Pace,
+    budget: int,
+    now: float,
 ) -> Status:
     """The figures as they are now; what is ready is ready for this labeler."""
-    now = settings.clock()
     given, rate = store.counts().answered, pace.per_hour(now)
     left_s = math.ceil(max(0, budget - given) * 3600 / rate) if rate else None
     return {
@@ -58,5 +66,13 @@ def status_of(
         "answers_per_hour": None if rate is None else round(rate),
         "seconds_left": left_s,
         "ready": desk.ready(now, labeler),
-        "activity": settings.activity(),
+        "activity": activity_of(run),
     }
+
+
+def activity_of(run: RunDirectory) -> Activity:
+    """What the agent is doing just now."""
+    status = status_of(run)
+    if status.state != "running":
+        return "stopped"
+    return "waiting" if status.doing == WAITING else "training"

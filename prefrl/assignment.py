@@ -1,5 +1,6 @@
-"""What a process of a run is told when it starts."""
+"""What the processes of a run are told when they start."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,3 +29,21 @@ class Assignment:
     task: Mapping[str, Any]
     random_clips: int
     reward_from: Path | None
+
+
+@dataclass(frozen=True)
+class PageAssignment:
+    """What the process of the label page has to know.
+
+    Attributes:
+        run_path: The run's directory.
+        listening: The socket; the launcher holds it too, so that no visitor is turned away while
+            the process is started again.
+        host: As the user named it.
+        settings: The page's own, by name.
+    """
+
+    run_path: Path
+    listening: socket.socket
+    host: str
+    settings: Mapping[str, Any]

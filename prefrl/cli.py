@@ -18,6 +18,7 @@ from prefrl.config_file import from_dict, load_file, nearest, to_dict
 from prefrl.limits import check
 
 if TYPE_CHECKING:
+    from labeler_ui.server import Address
     from prefrl.start import RunRequest
 
 HELP = """\
@@ -30,6 +31,7 @@ commands:
   evaluate RUN     true return, and how the predicted reward follows the true one
   replay RUN       a video of the policy, with what the learned reward thinks of it
   export RUN       the policy as a file for plain Stable-Baselines3
+  label RUN        label pairs of clips in a browser, without training
   gather ENV       collect labels on clips of a random policy
   pretrain --labels-from RUN
                    fit a reward ensemble to labels that were collected
@@ -58,8 +60,22 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class PageOptions:
+    """Where the label page is served."""
+
+    host: str = "127.0.0.1"
+    """The address that it listens on; any but this machine's own needs --allow-remote."""
+    port: int | None = None
+    """The port. Default: the first free one from 5000."""
+    allow_remote: bool = False
+    """Let other machines reach the page, over a connection that is not encrypted."""
+
+
+@dataclass(frozen=True)
 class TrainOptions(RunOptions):
     """Train a policy from comparisons of clips."""
+
+    page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
 
     labels_from: Annotated[Path | None, arg(metavar="RUN")] = None
     """Start with the labels of that run; they count towards the budget."""
@@ -73,6 +89,23 @@ class PretrainOptions(RunOptions):
 
     labels_from: Annotated[Path | None, arg(metavar="RUN")] = None
     """The run whose labels are used."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Label pairs of clips of a run in a browser, without training; or invite somebody to."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run's directory."""
+    page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
+    invite: str = ""
+    """Make a link for somebody of this name; an earlier link of theirs ends."""
+    revoke: str = ""
+    """End the link of somebody of this name."""
+    instructions: str = ""
+    """What people are asked to look for, instead of what the run says."""
+    overlap: int | None = None
+    """People who answer each pair, instead of what the run says."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
+        "label": _label,
         "evaluate": _evaluate,
         "replay": _replay,
         "export": _export,
@@ -115,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f"unknown command {args[0]!r}{nearest(args[0], commands)}")
         return commands[args[0]](args[1:])
     except ValueError as error:  # ConfigError, RunError, StoreError: the user's to mend
-        if not type(error).__module__.startswith("prefrl."):
+        if type(error).__module__.split(".")[0] not in ("prefrl", "labeler_ui"):
             raise
         print(f"prefrl: {error}", file=sys.stderr)
         return 2
@@ -127,7 +161,30 @@ def _train(args: list[str]) -> int:
         return 0
     from prefrl.start import train
 
-    return train(options.config, _named(options), options.labels_from, options.reward_from)
+    return train(
+        options.config, _named(options), options.labels_from, options.reward_from,
+        _address(options.page),
+    )  # fmt: skip
+
+
+def _label(args: list[str]) -> int:
+    options = _parse(LabelOptions, "label", None, args)
+    if options.overlap is not None and options.overlap < 1:
+        raise ConfigError(f"--overlap: expected at least 1, got {options.overlap}")
+    if options.invite and options.revoke:
+        raise ConfigError("--invite and --revoke: one at a time")
+    from prefrl.label_page import revoke, serve_page
+
+    if options.revoke:
+        return revoke(options.run, options.revoke)
+    address = _address(options.page)
+    return serve_page(options.run, address, options.invite, options.instructions, options.overlap)
+
+
+def _address(page: PageOptions) -> "Address":
+    from labeler_ui.server import Address
+
+    return Address(page.host, page.port, page.allow_remote)
 
 
 def _gather(args: list[str]) -> int:

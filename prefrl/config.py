@@ -115,8 +115,9 @@ class RewardConfig:
     """Whether the two clips of a pair are seen through the same dropout mask."""
     batch_norm: bool = True
     """Batch norm on every convolution (paper: yes)."""
-    error_rate: float = 0.1
-    """Probability with which a labeler is taken to answer at random (paper: 0.1)."""
+    error_rate: Annotated[float | Literal["measured"], arg(aliases=("--error-rate",))] = 0.1
+    """Probability with which a labeler is taken to answer at random (paper: 0.1). `measured`: as
+    people's answers to repeated pairs show it, and 0.1 before there are any."""
     target_deviation: float = 1.0
     """Standard deviation of the normalised reward (paper: 0.05 for Atari, 1 for physics)."""
     target_mean: float = 0.0
@@ -161,8 +162,19 @@ class LabelConfig:
 
     budget: Annotated[int, arg(aliases=("--labels",))] = 200
     """Labels over the whole run, the initial ones included."""
-    labeler: Annotated[Literal["oracle"], arg(aliases=("--labeler",))] = "oracle"
-    """Who answers: the synthetic oracle compares the clips' true rewards."""
+    labeler: Annotated[Literal["oracle", "human"], arg(aliases=("--labeler",))] = "oracle"
+    """Who answers. `oracle`: compares the clips' true rewards. `human`: people, in a browser."""
+    instructions: Annotated[str, arg(aliases=("--instructions",))] = ""
+    """What people are asked to look for. Default: a sentence made for the environment."""
+    overlap: Annotated[int, arg(aliases=("--overlap",))] = 1
+    """People who answer each pair; more than one shows how far they agree."""
+    repeat_share: float = 0.05
+    """Share of pairs that a person is given again, to measure how consistent they are."""
+    ahead: int = 20
+    """Pairs that are kept ready for people beyond those on their screens."""
+    wait: bool = True
+    """The policy pauses while more than a round of labels is overdue. Without, it goes on learning
+    from the labels there are, and may be done before they are all given."""
     rationality: float | None = None
     """Beta: how surely the oracle prefers the larger return, after a Bradley-Terry model. None:
     always (Lee et al. 2021, section 3, as the next four)."""

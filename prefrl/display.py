@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from prefrl.run_status import doing
+
 LINE_EVERY_S = 10  # between two lines where the output is no terminal
 
 
@@ -67,8 +69,7 @@ class Display:
         ):  # fmt: skip
             if key in figures:
                 rows.append((key.replace("_", " "), format(figures[key], form)))
-        if "phase" in figures:
-            rows.append(("now", figures["phase"]))
+        rows.append(("now", doing(figures)))
         return rows
 
     def _table(self) -> Table:

@@ -5,19 +5,25 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from types import FrameType
 from typing import Any
 
-from prefrl.assignment import Assignment
+from prefrl.assignment import Assignment, PageAssignment
 from prefrl.config import Config
 from prefrl.display import Display
-from prefrl.processes import Wires
+from prefrl.processes import Wires, page_process
+from prefrl.run_directory import RunDirectory
+from prefrl.run_status import StatusFile
 
 GRACE_S = 7.5  # a stop is promised within 10 s
+PAGE_REST_S = 1.0  # at least so long lies between two starts of the label page
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Target = Callable[[Assignment, Wires], None]
 
@@ -48,75 +54,139 @@ class _Child:
     reported: bool = False  # its last message, finished or failed, has come
 
 
-def launch(targets: dict[str, Target], assignment: Assignment, display: Display) -> Outcome:
-    """Run one process for each target until all have finished, one fails, or a signal comes."""
+class _Page:
+    """The label page, in a process that is started again whenever it dies."""
+
+    def __init__(self, context: SpawnContext, assignment: PageAssignment) -> None:
+        self._context, self._assignment = context, assignment
+        self._start()
+
+    def _start(self) -> None:
+        self._process = self._context.Process(
+            target=page_process, args=(self._assignment,), name="page", daemon=True
+        )
+        with _signals_blocked():
+            self._process.start()
+        self._started_at = time.monotonic()
+
+    def keep_alive(self, display: Display) -> None:
+        """Look after it."""
+        if self._process.is_alive() or time.monotonic() < self._started_at + PAGE_REST_S:
+            return
+        display.warn("the label page had died and was started again; no answer is lost")
+        self._start()
+
+    def end(self) -> None:
+        """It has nothing to save: an answer is confirmed only when it is stored."""
+        self._process.kill()
+        self._process.join()
+
+
+def launch(
+    targets: dict[str, Target],
+    assignment: Assignment,
+    display: Display,
+    page: PageAssignment | None = None,
+) -> Outcome:
+    """Run one process for each target until all have finished, one fails, or a signal comes.
+
+    Args:
+        targets: By the processes' names.
+        assignment: Of each of them.
+        display: What is shown of it.
+        page: The label page to be served meanwhile; it waits for nobody, and nobody for it.
+    """
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     stop, learned = context.Event(), context.Event()
     queues = context.Queue(assignment.config.label.queue_size), context.Queue()
     outcome, children = Outcome(), {}
+    watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
     previous = _stop_on_signals(stop, outcome)
-    # Children inherit the mask: a signal to the whole group, as Ctrl-C sends it, is the launcher's
-    # to handle, also while they start.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        for name, target in targets.items():
-            receiver, sender = context.Pipe(duplex=False)
-            wires = Wires(sender, stop, learned, *queues)
-            process = context.Process(target=target, args=(assignment, wires), name=name)
-            process.start()
-            sender.close()  # so that a dead child shows as the end of its messages
-            children[name] = _Child(process, receiver)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        _watch(children, stop, outcome, display)
+        with _signals_blocked():
+            for name, target in targets.items():
+                receiver, sender = context.Pipe(duplex=False)
+                wires = Wires(sender, stop, learned, *queues)
+                process = context.Process(target=target, args=(assignment, wires), name=name)
+                process.start()
+                sender.close()  # so that a dead child shows as the end of its messages
+                children[name] = _Child(process, receiver)
+            if page is not None:
+                watch.page = _Page(context, page)
+        watch.until_all_have_reported(children)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _end(children)
+        if watch.page is not None:
+            watch.page.end()
         for number, handler in previous.items():
             signal.signal(number, handler)
     outcome.wall_s = time.perf_counter() - started
     return outcome
 
 
-def _watch(children: dict[str, _Child], stop: Any, outcome: Outcome, display: Display) -> None:
-    """Handle messages until every child has said its last, or the grace of a stop is over."""
-    deadline = math.inf
-    while waiting := {c.messages: name for name, c in children.items() if not c.reported}:
-        for ready in wait(list(waiting), timeout=0.2):
-            assert isinstance(ready, Connection)
-            name = waiting[ready]
-            try:
-                kind, content = ready.recv()
-            except (EOFError, OSError):  # dead, perhaps in the middle of a message
-                process = children[name].process
-                process.join()
-                kind = "failed"
-                content = f"the {name} process died with exit code {process.exitcode}\n"
-            _handle(children[name], kind, content, outcome, display)
-        if outcome.status != "finished":
-            stop.set()
-        if stop.is_set() and deadline == math.inf:
-            deadline = time.monotonic() + GRACE_S
-        if time.monotonic() > deadline:
-            return
+@dataclass
+class _Watch:
+    """Listens to the processes of a run."""
+
+    stop: Event
+    outcome: Outcome
+    display: Display
+    status: StatusFile
+    page: _Page | None = None
+
+    def until_all_have_reported(self, children: dict[str, _Child]) -> None:
+        """Handle messages until every child has said its last, or the grace of a stop is over."""
+        deadline = math.inf
+        while waiting := {c.messages: name for name, c in children.items() if not c.reported}:
+            for ready in wait(list(waiting), timeout=0.2):
+                assert isinstance(ready, Connection)
+                name = waiting[ready]
+                try:
+                    kind, content = ready.recv()
+                except (EOFError, OSError):  # dead, perhaps in the middle of a message
+                    process = children[name].process
+                    process.join()
+                    kind = "failed"
+                    content = f"the {name} process died with exit code {process.exitcode}\n"
+                self._handle(children[name], kind, content)
+            if self.page is not None:
+                self.page.keep_alive(self.display)
+            if self.outcome.status != "finished":
+                self.stop.set()
+            if self.stop.is_set() and deadline == math.inf:
+                deadline = time.monotonic() + GRACE_S
+            if time.monotonic() > deadline:
+                return
+
+    def _handle(self, child: _Child, kind: str, content: Any) -> None:
+        outcome = self.outcome
+        if kind == "progress":
+            self.display.update(content)
+            self.status.update(content)
+        elif kind == "warning":
+            self.display.warn(content)
+        elif kind == "finished":
+            child.reported = True
+            peak = {
+                **outcome.summary.get("peak_memory_bytes", {}),
+                **content.pop("peak_memory_bytes", {}),
+            }
+            outcome.summary |= {**content, "peak_memory_bytes": peak}
+        else:
+            child.reported = True
+            if outcome.traceback is None:
+                outcome.status, outcome.exit_code, outcome.traceback = "failed", 1, content
 
 
-def _handle(child: _Child, kind: str, content: Any, outcome: Outcome, display: Display) -> None:
-    if kind == "progress":
-        display.update(content)
-    elif kind == "warning":
-        display.warn(content)
-    elif kind == "finished":
-        child.reported = True
-        peak = {
-            **outcome.summary.get("peak_memory_bytes", {}),
-            **content.pop("peak_memory_bytes", {}),
-        }
-        outcome.summary |= {**content, "peak_memory_bytes": peak}
-    else:
-        child.reported = True
-        if outcome.traceback is None:
-            outcome.status, outcome.exit_code, outcome.traceback = "failed", 1, content
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """While children start, who inherit it: Ctrl-C goes to the whole group, to handle is ours."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _stop_on_signals(stop: Any, outcome: Outcome) -> dict[int, Any]:

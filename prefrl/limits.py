@@ -58,6 +58,9 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("label.mistake_probability", 0, 1),
     ("label.skip_threshold", -1e30, 1e30),
     ("label.equal_threshold", 0, 1e30),
+    ("label.overlap", 1, 1000),
+    ("label.repeat_share", 0, 0.5),
+    ("label.ahead", 1, 1000),
     ("label.initial_fraction", SMALL, 1),
     ("label.schedule_end", SMALL, 1),
     ("label.half_rate_fraction", SMALL, 1e6),
@@ -77,7 +80,8 @@ def check(config: Config) -> None:
     for name, least, most in LIMITS:
         part, _, setting = name.rpartition(".")
         value = getattr(getattr(config, part) if part else config, setting)
-        allowed = value is None or (least <= value <= most and value != math.inf)
+        in_words = value is None or isinstance(value, str)
+        allowed = in_words or (least <= value <= most and value != math.inf)
         if not allowed:
             wanted = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")

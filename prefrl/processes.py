@@ -4,6 +4,7 @@ The only place that knows both loops. Targets are top-level functions, as `spawn
 torch inside: the launcher imports this module and must start at once.
 """
 
+import os
 import threading
 import time
 import traceback
@@ -17,7 +18,7 @@ from multiprocessing.synchronize import Event
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prefrl.assignment import Assignment
+from prefrl.assignment import Assignment, PageAssignment
 from prefrl.types import ClipPair, RewardSnapshot
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ class PipeReporter:
     def __init__(self, to_launcher: Connection) -> None:
         self._to_launcher = to_launcher
         self._figures: dict[str, Any] = {}
+        self._said: dict[str, str] = {}
         self._sent_at = 0.0
 
     def progress(self, values: Mapping[str, Any]) -> None:
-        """Figures for the live display, sent together a few times a second."""
+        """Figures for the live display, sent together a few times a second; new words at once."""
+        said = {key: value for key, value in values.items() if isinstance(value, str)}
+        news = any(self._said.get(key) != value for key, value in said.items())
+        self._said |= said
         self._figures |= values
-        if time.monotonic() - self._sent_at >= REPORT_EVERY_S:
+        if news or time.monotonic() - self._sent_at >= REPORT_EVERY_S:
             self._to_launcher.send(("progress", self._figures))
             self._figures, self._sent_at = {}, time.monotonic()
 
@@ -166,7 +171,10 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
             return wires.stop.is_set() or wires.learned.is_set()
 
         loop = _reward_loop(assignment, wires, QueueToPolicy(wires), stopped)
-        run_until(loop, stopped, lambda: time.sleep(IDLE_S))
+        try:
+            run_until(loop, stopped, lambda: time.sleep(IDLE_S))
+        finally:
+            loop.leave_queries()
         wires.snapshots.cancel_join_thread()  # nobody may be left to read the last one
         return _reward_summary(loop)
 
@@ -221,6 +229,18 @@ def pretrain_process(assignment: Assignment, wires: Wires) -> None:
     _guarded(wires, work)
 
 
+def page_process(assignment: PageAssignment) -> None:
+    """Serve the label page until the launcher ends it. Nothing is lost then: see `LabelDesk`."""
+    from labeler_ui.server import serve
+
+    def end_with_parent() -> None:
+        _wait_for_parent()
+        os._exit(0)  # the server's threads would go on
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    serve(assignment.run_path, assignment.listening, assignment.host, **assignment.settings)
+
+
 def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:
     """Do the work; tell the launcher how it went; end when the launcher is gone."""
     threading.Thread(target=_stop_with_parent, args=(wires.stop,), daemon=True).start()
@@ -232,10 +252,14 @@ def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:
 
 
 def _stop_with_parent(stop: Event) -> None:
+    _wait_for_parent()
+    stop.set()
+
+
+def _wait_for_parent() -> None:
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    stop.set()
 
 
 def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, Any]:

@@ -104,6 +104,11 @@ class RunDirectory:
         return self.path / "plots"
 
     @property
+    def page(self) -> Path:
+        """Where the label page is served, while it is."""
+        return self.path / "page.json"
+
+    @property
     def status(self) -> Path:
         """What the run is doing, while it runs: see `run_status`."""
         return self.path / "status.json"

@@ -8,11 +8,17 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
 from prefrl.run_directory import RunDirectory, write_json
+
+# What the policy says that it does while it has no reward to learn from, and the reward side while
+# it has no ear for answers.
+WAITING = "waiting for labels"
+FITTING = "fitting the reward"
 
 State = Literal["running", "finished", "stopped", "failed", "lost"]
 
@@ -27,79 +33,73 @@ class RunStatus:
     Attributes:
         state: `lost` is one whose process died without a word.
         doing: In the words of the loops, such as `learning`; empty unless running.
-        figures: The newest figure of each kind by name, as in `metrics/`: `env_steps`, `labels`...
-        page: The port of the run's label page, while one is served.
+        figures: The newest figure of each kind by name: `env_steps`, `labels`...
     """
 
     state: State
     doing: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    page: int | None = None
 
 
 class StatusFile:
-    """Writes a run's status while it runs. The one writer is the process that started the run.
+    """Writes a run's status while it runs. The one writer is the process that started the run."""
 
-    Args:
-        run: The run.
-        page: The port of its label page.
-    """
-
-    def __init__(self, run: RunDirectory, page: int | None = None) -> None:
-        self._path, self._page = run.status, page
+    def __init__(self, run: RunDirectory) -> None:
+        self._path = run.status
         self._figures: dict[str, Any] = {}
-        self._doing = ""
         self._written_at = float("-inf")
         self._write()
 
     def update(self, figures: Mapping[str, Any]) -> None:
         """Take in new figures; written at once where the run does something else now."""
+        before = doing(self._figures)
         self._figures |= figures
-        doing = str(self._figures.get("doing", ""))
-        if doing != self._doing or time.monotonic() - self._written_at >= WRITE_EVERY_S:
-            self._doing = doing
+        if doing(self._figures) != before or time.monotonic() - self._written_at >= WRITE_EVERY_S:
             self._write()
 
     def _write(self) -> None:
         self._written_at = time.monotonic()
-        process = psutil.Process()
-        figures = {key: value for key, value in self._figures.items() if key != "doing"}
-        write_json(
-            self._path,
-            {
-                "process": os.getpid(),
-                "process_started_at": process.create_time(),  # numbers of processes come again
-                "doing": self._doing,
-                "figures": figures,
-                "page": self._page,
-            },
-        )
+        record = {"doing": doing(self._figures), "figures": self._figures}
+        write_json(self._path, {**this_process(), **record})
+
+
+def doing(figures: Mapping[str, Any]) -> str:
+    """What the run does, from what its processes say."""
+    policy = str(figures.get("policy", "starting"))
+    return FITTING if policy == WAITING and figures.get("reward") == FITTING else policy
 
 
 def status_of(run: RunDirectory) -> RunStatus:
     """How a run is now: from `result.json` if it has ended, else from its status file."""
-    ended = _read(run.result)
+    ended = read_record(run.result)
     if ended:
         return RunStatus(ended.get("status", "failed"), figures=ended)
-    record = _read(run.status)
+    record = read_record(run.status)
     figures = record.get("figures", {})
-    if not _lives(record):
+    if not is_alive(record):
         return RunStatus("lost", figures=figures)
-    return RunStatus("running", record.get("doing", ""), figures, record.get("page"))
+    return RunStatus("running", record.get("doing", ""), figures)
 
 
-def _read(path: Any) -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
+    """Names this process for `is_alive`, also when its number has come round again."""
+    return {"process": os.getpid(), "process_started_at": psutil.Process().create_time()}
+
+
+def is_alive(record: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a record is there."""
+    try:
+        process = psutil.Process(record["process"])
+        moved_s = process.create_time() - float(record["process_started_at"])
+        return bool(abs(moved_s) < CLOCK_S)
+    except (KeyError, TypeError, ValueError, psutil.Error):
+        return False
+
+
+def read_record(path: Path) -> dict[str, Any]:
     """An object from a JSON file; empty where there is none that can be read."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def _lives(record: Mapping[str, Any]) -> bool:
-    try:
-        process = psutil.Process(record["process"])
-        return abs(process.create_time() - record["process_started_at"]) < CLOCK_S
-    except (KeyError, TypeError, ValueError, psutil.Error):
-        return False

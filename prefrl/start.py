@@ -6,6 +6,7 @@ Nothing is written before everything was checked: bad input leaves no half-made 
 import dataclasses
 import json
 import shutil
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +15,17 @@ from typing import Any
 
 from rich.console import Console
 
+from labeler_ui.server import Address, listen
 from prefrl import processes
 from prefrl.assignment import Assignment
 from prefrl.compute import fast_format
 from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError
 from prefrl.config_file import load_config, to_dict
 from prefrl.display import Display
+from prefrl.label_page import open_page
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import Outcome, Target, launch, result, show_traceback
+from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, provenance, write_json
@@ -38,17 +42,34 @@ class RunRequest:
 
 
 def train(
-    config: Config, request: RunRequest, labels_from: Path | None, reward_from: Path | None
+    config: Config,
+    request: RunRequest,
+    labels_from: Path | None,
+    reward_from: Path | None,
+    address: Address,
 ) -> int:
     """Train a policy. Returns the exit code.
+
+    Args:
+        config: Of the run.
+        request: What it is called.
+        labels_from: A run whose labels it begins with.
+        reward_from: A run whose fitted reward it begins with.
+        address: Of the label page, if people label.
 
     Raises:
         ConfigError: Settings that cannot work together.
         RunError: The run exists already, or one to start from does not.
         StoreError: Labels of another task.
+        ServerError: The label page cannot be served there.
     """
     config, spaces, task = _checked(config)
     learned = config.reward == "learned"
+    people = learned and config.label.labeler == "human"
+    if not people and address != Address():
+        raise ConfigError("--host, --port, --allow-remote are the label page's: --labeler human")
+    if people and config.inline:
+        raise ConfigError("--inline repeats a run to the last number, which people do not")
     if not learned and (labels_from or reward_from):
         raise ConfigError("--reward true learns from the true reward: leave out --labels-from")
     if not learned and config.inline:
@@ -61,6 +82,7 @@ def train(
     if not learned or reward_folder:
         random_clips = 0
     _check_length(config, random_clips)
+    listening = listen(address) if people else None
     run = _make_run(config, request)
     if learned:
         _make_store(run, task, labels_from)
@@ -72,7 +94,10 @@ def train(
         targets["reward"] = processes.reward_process
     if config.video_every:
         targets["films"] = processes.film_process
-    return _run(run, targets, assignment, learned)
+    if listening is None:
+        return _run(run, targets, assignment, learned)
+    with listening:
+        return _run(run, targets, assignment, learned, (listening, address.host))
 
 
 def gather(config: Config, request: RunRequest) -> int:
@@ -122,6 +147,8 @@ def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
 
         prepare(config)
     spaces = task_spaces(config.env)
+    if config.label.labeler == "human" and config.reward == "learned":
+        check_can_be_filmed(config.env)
     return config, spaces, fingerprint(config.env, spaces)
 
 
@@ -198,21 +225,32 @@ def _make_store(run: RunDirectory, task: dict[str, Any], labels_from: Path | Non
 
 
 def _run(
-    run: RunDirectory, targets: dict[str, Target], assignment: Assignment, learned: bool
+    run: RunDirectory,
+    targets: dict[str, Target],
+    assignment: Assignment,
+    learned: bool,
+    listening: tuple[socket.socket, str] | None = None,
 ) -> int:
     config, console = assignment.config, Console(highlight=False)
     console.print(f"run {run.path}", soft_wrap=True)
+    page = open_page(run, config.label, *listening, console) if listening else None
     budget = config.label.budget if learned else 0
     with Display(config.total_timesteps, budget, console) as display:
-        outcome = launch(targets, assignment, display)
+        outcome = launch(targets, assignment, display, page)
     record = result(config, outcome)
     write_json(run.result, record)
     show_traceback(outcome)
-    _report(run, record, outcome, console)
+    _report(run, config, record, outcome, console)
     return outcome.exit_code
 
 
-def _report(run: RunDirectory, record: dict[str, Any], outcome: Outcome, console: Console) -> None:
+def _report(
+    run: RunDirectory,
+    config: Config,
+    record: dict[str, Any],
+    outcome: Outcome,
+    console: Console,
+) -> None:
     """What a person wants to know at the end."""
     rows: list[tuple[str, str]] = [("status", record["status"])]
     returns = record["true_return"]
@@ -227,6 +265,8 @@ def _report(run: RunDirectory, record: dict[str, Any], outcome: Outcome, console
         rows.append(("labels", str(record["labels"])))
     if record["env_steps"]:
         rows.append(("env steps", f"{record['env_steps']:,}"))
+    if config.label.labeler == "human" and record["labels"] != config.label.budget:
+        rows.append(("label more", f"prefrl label {run.path}"))
     rows.append(("seconds", f"{outcome.wall_s:.1f}"))
     rows.append(("run", str(run.path)))
     if returns:

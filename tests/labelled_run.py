@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prefrl.config import Config, LabelConfig
 from prefrl.config_file import to_dict
 from prefrl.labels.desk import LabelDesk
+from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.types import Clip, Film, Query
@@ -49,16 +50,16 @@ def make_run(path: Path, pairs: int = 6, budget: int = 20, size: tuple[int, int]
 
 
 def add_pairs(store: LabelStore, numbers: range, size: tuple[int, int] = (210, 160)) -> None:
-    clips, films, queries = {}, {}, []
+    clips, sheets, queries = {}, {}, []
     for number in numbers:
         pair = []
         for side in (0, 1):
             clip = make_clip(2 * number + side)
             clips[clip.id] = clip
-            films[clip.id] = Film(make_frames(2 * number + side, size), 15.0)
+            sheets[clip.id] = make_sheets(Film(make_frames(2 * number + side, size), 15.0))
             pair.append(clip.id)
         queries.append(Query(*pair, env_step=number, snapshot_version=3))
-    store.add_queries(queries, clips, films)
+    store.add_queries(queries, clips, sheets)
 
 
 def make_clip(seed: int) -> Clip:

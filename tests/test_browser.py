@@ -22,9 +22,10 @@ KEYS = {
 SERVE = """
 import sys
 from pathlib import Path
-from labeler_ui.server import serve
-print_port = lambda port: print(port, flush=True)
-serve(Path(sys.argv[1]), print_port, port=int(sys.argv[2]), repeat_share=0.0)
+from labeler_ui.server import Address, listen, serve
+with listen(Address(port=int(sys.argv[2]))) as listening:
+    print(sys.argv[2], flush=True)
+    serve(Path(sys.argv[1]), listening, "127.0.0.1", repeat_share=0.0)
 """
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 

@@ -36,8 +36,8 @@ def fill(store, make_clip, n):
     """n queries with films, in the order in which they were asked."""
     clips = [make_clip(seed) for seed in range(2 * n)]
     queries = [Query(clips[2 * i].id, clips[2 * i + 1].id, env_step=i) for i in range(n)]
-    films = {clip.id: film(seed) for seed, clip in enumerate(clips)}
-    store.add_queries(queries, {clip.id: clip for clip in clips}, films)
+    sheets = {clip.id: make_sheets(film(seed)) for seed, clip in enumerate(clips)}
+    store.add_queries(queries, {clip.id: clip for clip in clips}, sheets)
     return queries
 
 
@@ -78,7 +78,7 @@ def test_a_film_of_several_sheets_comes_back_in_order(store, desk, ask):
     with store.transaction(writes=True) as connection:
         connection.exec_driver_sql("DELETE FROM sheets")
     long = Film(np.random.default_rng(0).integers(0, 9, (8, 2100, 640, 3), np.uint8), 15.0)
-    store.add_queries([query], {}, {query.left: long})
+    store.add_queries([query], {}, {query.left: make_sheets(long)})
     assert len(desk.sheets(query.left).pngs) == 2
     assert desk.sheets(query.left) == make_sheets(long)
 
@@ -90,19 +90,19 @@ def test_a_clip_without_pictures_is_named(desk):
 
 def test_a_film_is_stored_once_and_only_of_a_clip_that_is_there(store, desk, ask):
     query = ask(1)[0]
-    store.add_queries([query], {}, {query.left: film(99)})
+    store.add_queries([query], {}, {query.left: make_sheets(film(99))})
     assert desk.sheets(query.left) == make_sheets(film(0))
     with pytest.raises(StoreError, match="there is no clip 'nothing'"):
-        store.add_queries([query], {}, {"nothing": film(0)})
+        store.add_queries([query], {}, {"nothing": make_sheets(film(0))})
 
 
 def test_a_query_of_which_a_film_is_missing_is_lent_to_nobody(store, desk, make_clip):
     left, right = make_clip(1), make_clip(2)
     query = Query(left.id, right.id)
-    store.add_queries([query], {left.id: left, right.id: right}, {left.id: film(1)})
+    store.add_queries([query], {left.id: left, right.id: right}, {left.id: make_sheets(film(1))})
     assert (lend(desk, ANNA), desk.ready(NOW)) == ([], 0)
     assert store.pending("anna") == [query]
-    store.add_queries([query], {}, {right.id: film(2)})
+    store.add_queries([query], {}, {right.id: make_sheets(film(2))})
     assert [lease.query for lease in lend(desk, ANNA)] == [query]
 
 

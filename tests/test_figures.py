@@ -91,13 +91,25 @@ def test_the_error_rate_is_found_again_from_the_repeats_of_people_who_err():
         for id, of in ((str(i), None), (f"{i}'", str(i))):
             guesses = rng.random() < rate
             answers.append(said(id, rng.choice(["left", "right"]) if guesses else "left", of=of))
-    assert error_rate(answers) == pytest.approx(rate, abs=0.04)
+    assert error_rate(answers, 0.1) == pytest.approx(rate, abs=0.04)
 
 
-def test_the_error_rate_is_known_only_from_repeats_that_chose_a_clip():
-    assert error_rate([said("1", "left"), said("2", "equal"), said("2'", "left", of="2")]) is None
-    assert error_rate([said("1", "left"), said("1'", "left", of="1")]) == 0
-    assert error_rate([said("1", "left"), said("1'", "right", of="1")]) == 1
+def test_the_error_rate_begins_at_the_usual_one_and_moves_with_repeats_that_chose_a_clip():
+    assert error_rate([], 0.1) == pytest.approx(0.1)
+    tied = [said("1", "left"), said("2", "equal"), said("2'", "left", of="2")]
+    assert error_rate(tied, 0.1) == pytest.approx(0.1)
+    alike = error_rate([said("1", "left"), said("1'", "left", of="1")], 0.1)
+    unlike = error_rate([said("1", "left"), said("1'", "right", of="1")], 0.1)
+    assert 0 < alike < 0.1 < unlike < 0.25
+
+
+def test_even_of_those_who_contradict_themselves_always_something_is_believed():
+    answers = [
+        said(id, answer, of=of)
+        for i in range(500)
+        for id, answer, of in ((str(i), "left", None), (f"{i}'", "right", str(i)))
+    ]
+    assert error_rate(answers, 0.1) == 0.9
 
 
 def test_figures_of_a_store_count_only_answers_that_stand(tmp_path, make_clip):
@@ -111,7 +123,7 @@ def test_figures_of_a_store_count_only_answers_that_stand(tmp_path, make_clip):
     with LabelStore.create(tmp_path / "labels.sqlite3", {}) as store:
         desk = LabelDesk(store, np.random.default_rng(0))
         assert (desk.labeler_figures(), desk.agreement()) == ([], None)
-        assert store.measured_error_rate() is None
+        assert math.isclose(store.measured_error_rate(0.1), 0.1)
         store.add_queries([*queries, repeat], {clip.id: clip for clip in clips})
         store.add_labels([
             label("1", queries[0], "right", 50.0), label("2", queries[0], "left", 2.0),
@@ -122,4 +134,4 @@ def test_figures_of_a_store_count_only_answers_that_stand(tmp_path, make_clip):
         assert (figures.answers, figures.median_time_s, figures.left_share) == (2, 3.0, 0.5)
         assert (figures.repeats, figures.self_consistency) == (1, 1.0)
         assert desk.agreement() is None
-        assert math.isclose(store.measured_error_rate(), 0.0)
+        assert 0 < store.measured_error_rate(0.1) < 0.1

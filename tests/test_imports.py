@@ -5,9 +5,11 @@ from pathlib import Path
 import prefrl_envs
 import pytest
 
+import labeler_ui
 import prefrl
 
 PREFRL = Path(prefrl.__file__).parent
+PAGE = Path(labeler_ui.__file__).parent
 ENVS = Path(prefrl_envs.__file__).parent
 
 # Each layer may import itself and what is above it in this list, which is what lies below it.
@@ -30,16 +32,22 @@ LAYERS = [
     },
     {"labels", "policy", "reward"},
     {"runs"},
+    {"labeler_ui"},
     {"processes", "launcher"},
+    {"label_page"},
     {"start"},
     {"cli", "cli_replay"},
 ]
-FILES = sorted(PREFRL.rglob("*.py"))
+FILES = sorted([*PREFRL.rglob("*.py"), *PAGE.rglob("*.py")])
 
 
 def room(module: str) -> str:
-    """`prefrl.reward.loop` is in `reward`, `prefrl.cli` in `cli`, `prefrl` itself in ``."""
-    return [*module.split("."), ""][1]
+    """`prefrl.reward.loop` is in `reward`, `prefrl.cli` in `cli`, `prefrl` itself in ``.
+
+    All of `labeler_ui` is one.
+    """
+    package, inside, *_ = [*module.split("."), ""]
+    return inside if package == "prefrl" else package
 
 
 def layer(module: str) -> int:
@@ -65,7 +73,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def ours(path: Path) -> list[str]:
-    return [name for name in imports(path) if name.split(".")[0] == "prefrl"]
+    return [name for name in imports(path) if name.split(".")[0] in {"prefrl", "labeler_ui"}]
 
 
 def test_every_module_has_its_layer():
@@ -88,6 +96,13 @@ def test_policy_and_reward_never_import_each_other_and_labels_neither():
     for path in FILES:
         apart = strangers.get(room(name_of(path)), set())
         assert not apart & {room(name) for name in ours(path)}, path
+
+
+def test_the_page_knows_neither_loop():
+    pages = [path for path in FILES if room(name_of(path)) == "labeler_ui"]
+    assert len(pages) > 10
+    for path in pages:
+        assert not {"policy", "reward"} & {room(name) for name in ours(path)}, path
 
 
 def test_the_environments_import_nothing_of_ours():
@@ -127,6 +142,7 @@ print(*sorted({{'torch', 'sqlalchemy', 'stable_baselines3'}} & set(sys.modules))
         ("import prefrl.launcher", {"torch", "stable_baselines3"}),
         ("import prefrl.start", {"torch", "stable_baselines3"}),
         ("import prefrl.labels.store, prefrl.labels.oracle", {"torch", "stable_baselines3"}),
+        ("import prefrl.label_page, labeler_ui.server", {"torch", "stable_baselines3"}),
     ],
 )  # fmt: skip
 def test_what_must_start_at_once_imports_nothing_heavy(run_python, code, absent):

@@ -12,6 +12,8 @@ from labelled_run import TOKENS, LabelledRun, add_pairs, make_frames, make_run, 
 from labeler_ui.app import create_app
 from labeler_ui.settings import Settings
 from prefrl.labels.codec import StoreError
+from prefrl.run_directory import write_json
+from prefrl.run_status import FITTING, WAITING, StatusFile
 
 PORT = 5000
 HOST = f"http://127.0.0.1:{PORT}"
@@ -38,7 +40,7 @@ class Page:
         return self.client.post(path, json=body, base_url=HOST, headers=SAME_ORIGIN)
 
     def get(self, path: str, **headers):
-        return self.client.get(path, base_url=HOST, headers=headers)
+        return self.client.get(path, base_url=HOST, headers=headers, buffered=True)
 
     def lease(self, n: int = 4) -> list[dict]:
         response = self.post("/api/leases", session=self.session, n=n)
@@ -146,14 +148,15 @@ def test_a_foreign_host_name_is_refused_before_anything_else(app, host, monkeypa
         raise AssertionError
 
     monkeypatch.setattr(app, "full_dispatch_request", nothing_else)
-    response = app.test_client().get("/static/base.css", headers={"Host": host})
+    response = app.test_client().get("/static/base.css", headers={"Host": host}, buffered=True)
     assert response.status_code == 421
     assert "host name" in response.json["error"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost:5000", "LOCALHOST", "[::1]:5000"])
 def test_this_machine_s_own_names_are_taken(app, host):
-    assert app.test_client().get("/static/base.css", headers={"Host": host}).status_code == 200
+    response = app.test_client().get("/static/base.css", headers={"Host": host}, buffered=True)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -455,9 +458,18 @@ def test_the_status_counts_answers_and_the_pace_of_all(page, ben, clock):
 
 
 def test_the_agent_s_activity_is_shown(run):
-    app = create_app(run.path, Settings(port=PORT, activity=lambda: "waiting"))
+    app = create_app(run.path, Settings(port=PORT))
     page = Page(app.test_client(), TOKENS["anna"])
-    assert page.get("/api/status").json["activity"] == "waiting"
+    status, seen = StatusFile(run.directory), []
+    for figures in (
+        {"policy": "acting at random"}, {"policy": WAITING}, {"reward": FITTING},
+        {"reward": "looking for answers"}, {"policy": "learning"},
+    ):  # fmt: skip
+        status.update(figures)
+        seen.append(page.get("/api/status").json["activity"])
+    assert seen == ["training", "waiting", "training", "waiting", "training"]
+    write_json(run.directory.result, {"status": "finished"})
+    assert page.get("/api/status").json["activity"] == "stopped"
 
 
 def test_a_repeat_asks_again_what_was_answered(run, clock):

@@ -7,38 +7,52 @@ import urllib.request
 import pytest
 from labelled_run import TOKENS, make_run
 
-from labeler_ui.server import ServerError, host_names, listen
+from labeler_ui.server import Address, ServerError, host_names, link, listen
+from prefrl.run_status import StatusFile
 
 SERVE = """
 import sys
 from pathlib import Path
-from labeler_ui.server import serve
-serve(Path(sys.argv[1]), lambda port: print(port, flush=True), activity=lambda: "training")
+from labeler_ui.server import Address, listen, serve
+with listen(Address(port=0)) as listening:
+    print(listening.getsockname()[1], "torch" in sys.modules, flush=True)
+    serve(Path(sys.argv[1]), listening, "127.0.0.1")
 """
 
 
 def test_the_first_free_port_is_taken():
-    with listen("127.0.0.1", None, False) as first, listen("127.0.0.1", None, False) as second:
+    with listen(Address()) as first, listen(Address()) as second:
         assert 5000 <= first.getsockname()[1] < second.getsockname()[1]
 
 
 def test_a_fixed_port_that_is_taken_is_an_error():
-    with listen("127.0.0.1", 0, False) as taken:
+    with listen(Address(port=0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=f"--port {port} on 127.0.0.1"):
-            listen("127.0.0.1", port, False)
+            listen(Address(port=port))
+
+
+def test_a_port_that_cannot_be_is_an_error():
+    with pytest.raises(ServerError, match="--port 70000 on 127.0.0.1"):
+        listen(Address(port=70000))
 
 
 def test_an_address_that_others_reach_has_to_be_allowed():
     with pytest.raises(ServerError, match="--allow-remote"):
-        listen("0.0.0.0", 0, False)
-    with listen("0.0.0.0", 0, True) as listening:
+        listen(Address("0.0.0.0", 0))
+    with listen(Address("0.0.0.0", 0, allow_remote=True)) as listening:
         assert listening.getsockname()[0] == "0.0.0.0"
 
 
 def test_an_address_that_is_none_is_an_error():
     with pytest.raises(ServerError, match="--host nowhere"):
-        listen("nowhere.invalid", 0, True)
+        listen(Address("nowhere.invalid", 0, allow_remote=True))
+
+
+def test_a_link_names_a_host_that_a_browser_can_find():
+    assert link("127.0.0.1", 5000, "abc") == "http://127.0.0.1:5000/?token=abc"
+    assert link("::1", 5000, "abc") == "http://[::1]:5000/?token=abc"
+    assert link("0.0.0.0", 5000, "abc") == f"http://{socket.gethostname()}:5000/?token=abc"
 
 
 def test_host_names_are_those_of_the_address():
@@ -50,9 +64,9 @@ def test_host_names_are_those_of_the_address():
 def test_a_served_page_answers_and_loads_no_torch(tmp_path):
     run = make_run(tmp_path / "dot", size=(8, 8))
     run.store.close()
-    code = SERVE.replace("print(port", "print(port, 'torch' in sys.modules")
+    StatusFile(run.directory).update({"policy": "learning"})
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(run.path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, str(run.path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         port, with_torch = process.stdout.readline().split()

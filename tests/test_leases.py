@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from prefrl.labels.desk import LabelDesk, LeaseExpired, NothingToWithdraw
+from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.types import ANSWERS, PREFERENCE_OF_ANSWER, WITHDRAWN, Clip, Film, Label, Query
 
@@ -34,10 +35,10 @@ def clip(seed: int) -> Clip:
 
 
 CLIPS = {one.id: one for one in map(clip, range(2 * (N_QUERIES + 1)))}
-FILM = Film(np.zeros((3, 2, 2, 3), np.uint8), 15.0)
+SHEETS = make_sheets(Film(np.zeros((3, 2, 2, 3), np.uint8), 15.0))
 IDS = list(CLIPS)
 QUERIES = [Query(IDS[2 * i], IDS[2 * i + 1]) for i in range(N_QUERIES)]
-NOT_FILMED = Query(IDS[-2], IDS[-1])
+UNSEEN = Query(IDS[-2], IDS[-1])
 
 
 @dataclass
@@ -95,8 +96,8 @@ class Leases(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = LabelStore.create("sqlite://", {})
-        films = {id: FILM for query in QUERIES for id in (query.left, query.right)}
-        self.store.add_queries([NOT_FILMED, *QUERIES], CLIPS, films)
+        sheets = {id: SHEETS for query in QUERIES for id in (query.left, query.right)}
+        self.store.add_queries([UNSEEN, *QUERIES], CLIPS, sheets)
         self.desk = LabelDesk(
             self.store, np.random.default_rng(0), overlap=self.overlap, repeat_share=0.0
         )
@@ -256,7 +257,7 @@ class Leases(RuleBasedStateMachine):
     def what_a_labeler_has_not_answered_or_took_back_is_pending(self) -> None:
         for labeler, _ in PAGES:
             pending = [query for query in QUERIES if not self.model.stands(query.id, labeler)]
-            assert self.store.pending(labeler) == [NOT_FILMED, *pending]
+            assert self.store.pending(labeler) == [UNSEEN, *pending]
 
     @invariant()
     def pages_hold_what_they_were_lent(self) -> None:

@@ -266,7 +266,9 @@ def test_an_environment_that_cannot_be_rendered_is_refused_in_one_line(
 
 
 def test_checkpoints_are_named_where_one_is_absent_and_lead_nowhere_else(run, refused):
-    assert "has no policy '5'; its checkpoints: last" in refused("replay", run.path, "--checkpoint", "5")
+    assert "has no policy '5'; its checkpoints: last" in refused(
+        "replay", run.path, "--checkpoint", "5"
+    )
     for name in ("../..", "/etc", "."):
         assert "has no policy" in refused("replay", run.path, "--checkpoint", name)
 

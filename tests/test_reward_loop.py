@@ -169,7 +169,7 @@ def test_rounds_follow_as_their_labels_become_due(make_side):
     side = make_side()
     side.send(some_clips(20), 0)
     side.turns()
-    first_due = side.loop.schedule.first_step_with(11)
+    first_due = side.loop.asker.schedule.first_step_with(11)
     side.send(some_clips(2, seed=1), first_due - 1)
     side.turns()
     assert side.loop.store.counts().answered == 10
@@ -192,7 +192,7 @@ def play(side: Side) -> list[tuple[int, int]]:
         side.send(some_clips(2, seed=step + 5), step)
         if step % 50 == 0:  # the reward side is slow
             side.turns()
-        seen.append((side.link.published[-1].n_labels, side.loop.schedule.due(step)))
+        seen.append((side.link.published[-1].n_labels, side.loop.asker.schedule.due(step)))
     side.turns()
     return seen
 
@@ -209,7 +209,7 @@ def test_all_labels_are_asked_and_taught_by_the_end_of_the_schedule(make_side, s
     assert all(labels == 38 for labels, due in seen if due == 38)
     assert [label for label, due in seen if due < 38][-1] >= 26  # rounds, not one heap at the end
     assert side.link.published[-1].pause_at_env_step == NEVER
-    assert len(side.loop._asked_pairs) == 38  # never the same pair twice
+    assert len(side.loop.store.pairs()) == 38  # never the same pair twice
     assert side.listener.warnings == []
 
 
@@ -223,7 +223,7 @@ def test_versions_count_up_and_each_snapshot_says_where_to_wait(make_side):
     published = side.link.published
     assert [snapshot.version for snapshot in published] == list(range(1, len(published) + 1))
     for snapshot in published:
-        expected = side.loop.schedule.pause_step(snapshot.n_labels, 6)
+        expected = side.loop.asker.schedule.pause_step(snapshot.n_labels, 6)
         assert snapshot.pause_at_env_step == expected
     queries = [label.snapshot_version for label in side.loop.store.labels()]
     assert queries == sorted(queries)

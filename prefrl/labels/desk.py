@@ -11,7 +11,7 @@ from prefrl.labels.database import Database
 from prefrl.labels.events import answered_by, insert_labels
 from prefrl.labels.figures import LabelerFigures
 from prefrl.labels.leases import Holder, Lease, LeaseExpired
-from prefrl.labels.schema import LABEL_FIELDS, LABELS, META, QUERIES, refuse_unknown
+from prefrl.labels.schema import LABEL_FIELDS, LABELS, META, QUERIES, UnknownId, refuse_unknown
 from prefrl.labels.sheets import Sheets, read_sheets
 from prefrl.types import WITHDRAWN, Label
 
@@ -97,6 +97,13 @@ class LabelDesk:
         """
         with self._store.transaction() as connection:
             return read_sheets(connection, self._store.name, clip_id)
+
+    def find_sheets(self, clip_id: str) -> Sheets | None:
+        """The same, or None where none are stored."""
+        try:
+            return self.sheets(clip_id)
+        except UnknownId:
+            return None
 
     def lease(self, labeler: str, session: str, n: int, lease_s: float, now: float) -> list[Lease]:
         """Lend up to n queries to a page, for `lease_s` from now.
@@ -213,6 +220,13 @@ class LabelDesk:
         condition = leases.lendable(Holder(labeler, ""), self._overlap, now)
         with self._store.transaction() as connection:
             return connection.scalar(sa.select(sa.func.count(QUERIES.c.id)).where(condition)) or 0
+
+    def unanswered(self) -> int:
+        """How many queries nobody has answered: they are ready, or on somebody's screen."""
+        unanswered = QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None)
+        count = sa.select(sa.func.count(QUERIES.c.id)).where(*unanswered, leases.has_pictures())
+        with self._store.transaction() as connection:
+            return connection.scalar(count) or 0
 
     def labeler_figures(self) -> list[LabelerFigures]:
         """Every labeler in figures, by name."""

@@ -12,6 +12,9 @@ from prefrl.labels.events import STANDS
 from prefrl.labels.schema import LABELS, QUERIES
 from prefrl.types import Answer
 
+REPEATS_ASSUMED = 10
+MOST_ERRORS = 0.9  # who always guesses teaches nothing; the loss needs something to hold on to
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -114,22 +117,30 @@ def _repeats(answers: Sequence[Standing]) -> list[tuple[Standing, Standing]]:
     ]
 
 
-def error_rate(answers: Sequence[Standing]) -> float | None:
+def error_rate(answers: Sequence[Standing], usual: float) -> float:
     """With what probability labelers answer at random, judged by their repeats.
 
     Who guesses between left and right with probability e prefers the other clip with probability
     e / 2, so two answers are alike with probability a = (1 - e / 2)^2 + (e / 2)^2, which is solved
     for e. Repeats in which no clip was chosen say nothing about it.
 
+    Args:
+        answers: All that count.
+        usual: The rate that is assumed before there are any, with the weight of some repeats: one
+            pair that was answered both ways does not yet make a guesser.
+
     Returns:
-        0 to 1; None where no repeat says anything.
+        Above 0 and below 1 where the usual rate is.
     """
     alike = [
         first.better == second.better
         for first, second in _repeats(answers)
         if first.better and second.better
     ]
-    return 1 - math.sqrt(max(0.0, 2 * statistics.fmean(alike) - 1)) if alike else None
+    usually_alike = (1 - usual / 2) ** 2 + (usual / 2) ** 2
+    n = REPEATS_ASSUMED + len(alike)
+    share = (REPEATS_ASSUMED * usually_alike + sum(alike)) / n
+    return min(1 - math.sqrt(max(0.0, 2 * share - 1)), MOST_ERRORS)
 
 
 def agreement(answers: Iterable[Standing]) -> float | None:

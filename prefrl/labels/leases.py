@@ -75,16 +75,20 @@ def open_to(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]:
     )
 
 
+def has_pictures() -> sa.ColumnElement[bool]:
+    """Whether people can be shown a query: there are sheets of both its clips."""
+    return sa.and_(
+        *(sa.exists().where(SHEETS.c.clip_id == clip) for clip in (QUERIES.c.left, QUERIES.c.right))
+    )
+
+
 def lendable(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]:
     """Whether a query can be given to this page: open to it, with pictures of both clips.
 
     A repeat goes only to those who have answered the original.
     """
-    pictures = [
-        sa.exists().where(SHEETS.c.clip_id == clip) for clip in (QUERIES.c.left, QUERIES.c.right)
-    ]
     theirs = sa.or_(QUERIES.c.repeat_of.is_(None), answered_by(holder.labeler, QUERIES.c.repeat_of))
-    return sa.and_(open_to(holder, overlap, now), theirs, *pictures)
+    return sa.and_(open_to(holder, overlap, now), theirs, has_pictures())
 
 
 def held(

@@ -25,14 +25,13 @@ from prefrl.labels.schema import (
     refuse_unknown,
     rows_where,
 )
-from prefrl.labels.sheets import insert_sheets, make_sheets, sheet_rows
+from prefrl.labels.sheets import Sheets, insert_sheets, sheet_rows
 from prefrl.types import (
     ANSWERS,
     PREFERENCE_OF_ANSWER,
     WITHDRAWN,
     Answer,
     Clip,
-    Film,
     Label,
     Preference,
     Query,
@@ -83,40 +82,37 @@ class LabelStore(Database):
         self,
         queries: Sequence[Query],
         clips: Mapping[str, Clip],
-        films: Mapping[str, Film] | None = None,
+        sheets: Mapping[str, Sheets] | None = None,
     ) -> None:
         """Put queries to the labelers. One that is stored already is ignored, as is its clip.
 
         Args:
             queries: In the order in which they shall be answered.
             clips: By id, at least those of the queries that are not stored yet.
-            films: What people see of clips, by the clip's id. People are shown a query only if
-                there is a film of both its clips; a synthetic labeler needs none.
+            sheets: What people see of clips, by the clip's id. People are shown a query only if
+                there are sheets of both its clips; a synthetic labeler needs none.
 
         Raises:
-            StoreError: A query's clip, or a film's, is neither given nor stored.
+            StoreError: A query's clip, or one of `sheets`, is neither given nor stored.
         """
-        films = films or {}
+        sheets = sheets or {}
         with self.transaction() as connection:
             known = known_ids(connection, CLIPS.c.id, clips)
-            filmed = known_ids(connection, SHEETS.c.clip_id, films)
+            shown = known_ids(connection, SHEETS.c.clip_id, sheets)
         data = [
             {"id": clip.id, "data": encode_clip(clip), "env_step": clip.env_step}
             for clip in clips.values()
             if clip.id not in known
         ]
-        sheets = [
-            row
-            for id, film in films.items()
-            if id not in filmed
-            for row in sheet_rows(id, make_sheets(film))
+        pictures = [
+            row for id, made in sheets.items() if id not in shown for row in sheet_rows(id, made)
         ]
         rows = [{"id": query.id, **asdict(query), "asked_at": time()} for query in queries]
         with self.transaction(writes=True) as connection:
             insert_absent(connection, CLIPS, data)
             needed = {id: None for query in queries for id in (query.left, query.right)}
-            refuse_unknown(connection, self.name, CLIPS, needed | dict.fromkeys(films), "clip")
-            insert_sheets(connection, sheets)
+            refuse_unknown(connection, self.name, CLIPS, needed | dict.fromkeys(sheets), "clip")
+            insert_sheets(connection, pictures)
             insert_absent(connection, QUERIES, rows)
 
     def pending(self, labeler: str, limit: int | None = None) -> list[Query]:
@@ -248,13 +244,15 @@ class LabelStore(Database):
         numbers.update((row.answer, row.n) for row in rows)
         return StoreCounts(n_queries or 0, n_answered or 0, sum(numbers.values()), numbers)
 
-    def measured_error_rate(self) -> float | None:
-        """With what probability labelers answer at random; None before any repeat is answered."""
+    def measured_error_rate(self, usual: float) -> float:
+        """With what probability labelers answer at random; `usual` before a repeat is answered."""
         with self.transaction() as connection:
-            return error_rate(standing(connection))
+            return error_rate(standing(connection), usual)
 
     def copy_from(self, other: "LabelStore") -> int:
-        """Take over all clips, their pictures, queries and labels of a store of the same task.
+        """Take over all labels of a store of the same task, with their queries and clips.
+
+        What nobody has answered stays behind: a new run asks about clips of its own policy.
 
         Returns:
             How many of its queries are answered, repeats left out.
@@ -266,8 +264,11 @@ class LabelStore(Database):
         # The other store may grow meanwhile: labels are read before the queries that they answer.
         with other.transaction() as theirs:
             labels = all_rows(theirs, LABELS)
+        asked = {row["query_id"] for row in labels}
         with other.transaction() as theirs:
-            queries = [row | {"answered_by": 0} for row in all_rows(theirs, QUERIES)]
+            queries = [
+                row | {"answered_by": 0} for row in all_rows(theirs, QUERIES) if row["id"] in asked
+            ]
         needed = dict.fromkeys(id for row in queries for id in (row["left"], row["right"]))
         with self.transaction(writes=True) as connection:
             for some in in_parts(needed):

@@ -25,6 +25,7 @@ from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder
 from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise, training_seed
 from prefrl.run_directory import RunDirectory
+from prefrl.run_status import WAITING
 from prefrl.types import RewardPredictor, RewardSnapshot
 
 PredictorOf = Callable[[RewardSnapshot], RewardPredictor]
@@ -139,22 +140,27 @@ class PolicyLoop:
             and self.recorder.env_steps >= self.snapshot.pause_at_env_step
             and not self.stopped()
         ):
+            self.reporter.progress({"policy": WAITING})
             if not told:
                 pair = replace(self.recorder.last_pair, env_step=self.recorder.env_steps)
                 told = self.link.offer(pair)
             self.take_latest_snapshot()
             time.sleep(0.001)
+        self.reporter.progress({"policy": "learning"})
 
     def _first_snapshot_or_end(self) -> bool:
         self.take_latest_snapshot()
-        self.reporter.progress({"env_steps": self.recorder.env_steps})
+        gathered = 2 * self.recorder.pairs_sent >= self.random_clips
+        doing = WAITING if gathered else "acting at random"
+        self.reporter.progress({"env_steps": self.recorder.env_steps, "policy": doing})
         out_of_budget = self.recorder.env_steps >= self.config.total_timesteps
         return self.snapshot is not None or out_of_budget or self.stopped()
 
 
 def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
     """The training environments, up to the recorder."""
-    venv = make_vec_env(config.env, config.policy.n_envs, training_seed(config, 5))
+    films = config.label.labeler == "human" and config.reward == "learned"
+    venv = make_vec_env(config.env, config.policy.n_envs, training_seed(config, 5), films=films)
     return ClipRecorder(
         hide_ends(venv, config.env),
         clip_length=config.env.clip_length,
@@ -162,6 +168,7 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
         pass_rewards=config.reward == "true",
         offer=link.offer,
         rng=np.random.default_rng((config.seed, 3)),
+        films=films,
     )
 
 

@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 
 from prefrl.config import Config
+from prefrl.labels.desk import LabelDesk
 from prefrl.labels.oracle import answer_pending
+from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.link import Reporter, RewardLink
 from prefrl.metrics import Metrics, Stopwatch, correlation, peak_memory, process_memory
+from prefrl.reward.asking import Asker
 from prefrl.reward.checkpoint import SavedReward, save_reward
 from prefrl.reward.preferences import PreferenceRing
-from prefrl.reward.schedule import NEVER, LabelSchedule
-from prefrl.reward.selection import ClipPool, Pair, most_disputed, random_pairs
-from prefrl.reward.trainer import Stopped, Trainer
+from prefrl.reward.schedule import NEVER
+from prefrl.reward.selection import ClipPool
+from prefrl.reward.trainer import USUAL_ERROR_RATE, Stopped, Trainer
 from prefrl.run_directory import RunDirectory
-from prefrl.types import Labeler, Query, RewardSnapshot
+from prefrl.run_status import FITTING
+from prefrl.types import Labeler, RewardSnapshot
 
 NEARLY_ALL = 0.9  # from this share of ties on, initial labels teach next to nothing
 
@@ -34,7 +38,7 @@ class RewardLoop:
         run: Where checkpoints go.
         task: The task's fingerprint, kept with the weights.
         store: Where queries and labels live.
-        labeler: Who answers.
+        labeler: Who answers at once; None where people do, in their own time.
         trainer: Fits the ensemble; may come with an ensemble that was fitted before.
         link: To the policy.
         metrics: Where figures go.
@@ -47,7 +51,7 @@ class RewardLoop:
         run: RunDirectory,
         task: dict[str, Any],
         store: LabelStore,
-        labeler: Labeler,
+        labeler: Labeler | None,
         trainer: Trainer,
         link: RewardLink,
         metrics: Metrics,
@@ -56,19 +60,18 @@ class RewardLoop:
         self.config, self.run, self.task = config, run, task
         self.store, self.labeler, self.trainer = store, labeler, trainer
         self.link, self.metrics, self.reporter = link, metrics, reporter
-        self.schedule = LabelSchedule.from_config(config)
         self.pool = ClipPool(config.label.pool_size)
+        self.desk = None
+        if labeler is None:  # it is only looked at here, so nothing is drawn
+            self.desk = LabelDesk(store, np.random.default_rng(0), overlap=config.label.overlap)
+        self.asker = Asker(config, store, self.pool, trainer.ensemble, self.desk, reporter)
         self.ring = PreferenceRing(config.predictor.ring, config.predictor.members)
         self.stopwatch = Stopwatch()
-        self.env_step = self.version = self.clips_received = self.labels_used = 0
+        self.env_step = self.version = self.clips_received = 0
+        self.answered = store.counts().answered
         self.validation_accuracy = float("nan")
-        self._rng = np.random.default_rng((config.seed, 1))
-        self._asked_pairs = store.pairs()
-        self._asked = len(self._asked_pairs)
-        self._first_clips = max(0, config.initial_clips - 2 * store.counts().answered)
         self._most_waiting = 0  # pairs found in the queue at once, since the last round
-        self._last_count = (self._asked, time.perf_counter())
-        self._given_up = 0  # labels due for which no pair was left to ask about
+        self._last_count = (self.answered, time.perf_counter())
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
 
@@ -79,77 +82,54 @@ class RewardLoop:
         with self.stopwatch("ask"):
             asked = self._ask()
         with self.stopwatch("label"):
-            answer_pending(self.store, self.labeler)
+            if self.labeler is not None:
+                answer_pending(self.store, self.labeler)
             self._collect()
-        trained = self._fresh > 0 and self._settled >= self.config.initial_labels
-        if trained:
+        trains = self._round_is_full()
+        if trains:
             self._train()
-        return received or asked or trained
+        return received or asked or trains
 
-    @property
-    def _settled(self) -> int:
-        return self._asked + self._given_up
+    def _round_is_full(self) -> bool:
+        """Whether there are new answers enough to learn from, or no more to come for now."""
+        settled = self.answered + self.asker.given_up
+        return (
+            self._fresh > 0
+            and settled >= self.config.initial_labels
+            and (self._fresh >= self.config.label.round_labels or self.answered >= self.asker.asked)
+        )
 
     def _receive(self) -> bool:
         pairs = self.link.receive()
         self._most_waiting = max(self._most_waiting, len(pairs))
         for pair in pairs:
             self.env_step = max(self.env_step, pair.env_step)
-            clips = [clip for clip in (pair.first, pair.second) if self.pool.add(clip)]
+            sheets = (None, None) if pair.films is None else map(make_sheets, pair.films)
+            clips = [
+                clip
+                for clip, seen in zip((pair.first, pair.second), sheets, strict=True)
+                if self.pool.add(clip, seen)
+            ]
             self.clips_received += 2  # those that came before too: the policy counts them
             if clips:
                 self.trainer.observe(clips)
         return bool(pairs)
 
     def _ask(self) -> bool:
-        """Put a round's queries to the labelers when the first of their labels is due."""
-        if self.schedule.due(self.env_step) <= self._asked + self._given_up:
-            return False
-        first_round = self._settled < self.config.initial_labels
-        if first_round and self.clips_received < self._first_clips:
-            return False
-        missing = self.config.initial_labels - self._settled
-        left = self.config.label.budget - self._asked - self._given_up
-        wanted = missing if first_round else min(self.config.label.round_labels, left)
-        pairs = self._choose(wanted)
-        if not pairs:
-            self._give_up(wanted)
-            return False
-        queries = [
-            Query(first.id, second.id, self.env_step, self.version) for first, second in pairs
-        ]
-        self.store.add_queries(queries, {clip.id: clip for pair in pairs for clip in pair})
-        self._asked_pairs |= {frozenset((query.left, query.right)) for query in queries}
-        self._asked += len(queries)
-        return True
-
-    def _choose(self, n: int) -> list[Pair]:
-        clips = self.pool.newest(len(self.pool))
-        if len(clips) < 2:
-            return []
-        if self.config.label.query_selection == "random" or self.version == 0:
-            return random_pairs(clips, n, self._asked_pairs, self._rng)
-        candidates = random_pairs(
-            clips, n * self.config.label.candidates, self._asked_pairs, self._rng
-        )
-        return most_disputed(candidates, n, self.trainer.ensemble)
-
-    def _give_up(self, n: int) -> None:
-        """Every pair in the pool was asked: go on without these labels, and say so."""
-        if not self.ring:
-            raise RuntimeError(
-                f"{len(self.pool)} different clips came from the random policy: "
-                "there is nothing to compare. A longer --env.clip-length may help."
-            )
-        self._given_up += n
-        self.reporter.warn(f"no new pair of clips was left: {n} labels were not asked for")
-        if self.trainer.rounds:
-            self._publish()
+        before = self.asker.given_up
+        asked = self.asker.ask(self.env_step, self.clips_received, self.version)
+        if self.asker.given_up > before and self.trainer.rounds:
+            self._publish()  # the policy may go on
+        return asked
 
     def _collect(self) -> None:
         """Take in what the store has learnt since we last looked."""
         changes = self.store.changes_since(self._position)
+        if changes.position == self._position:
+            return
         self._position = changes.position
+        self.answered = self.store.counts().answered
+        self.reporter.progress({"labels": self.answered})
         for query_id, preference in changes.preferences.items():
             self.ring.set(query_id, preference)
         self._fresh += len(changes.preferences)
@@ -166,12 +146,17 @@ class RewardLoop:
             return
         if first:
             self._warn_of_ties()
+        self.reporter.progress({"reward": FITTING})
         with self.stopwatch("train"):
+            if self.config.predictor.error_rate == "measured":
+                self.trainer.error_rate = self.store.measured_error_rate(USUAL_ERROR_RATE)
             measured = self.trainer.fit(self.ring, epochs)
+        self.store.mark_trained(self._position)
         self.validation_accuracy = measured["reward/validation_accuracy"]
         with self.stopwatch("publish"):
             measured |= self._normalise()
             self._publish()
+        self.reporter.progress({"reward": "looking for answers"})
         self._log(measured)
 
     def _normalise(self) -> dict[str, float]:
@@ -187,12 +172,11 @@ class RewardLoop:
 
     def _publish(self) -> None:
         self.version += 1
-        self.labels_used = self.store.counts().answered
-        settled = self.labels_used + self._given_up
-        started = settled >= self.config.initial_labels
-        pause = self.schedule.pause_step(settled, self.config.label.round_labels)
+        settled = self.answered + self.asker.given_up
+        waits = self.config.label.wait and settled >= self.config.initial_labels
+        pause = self.asker.schedule.pause_step(settled, self.config.label.round_labels)
         snapshot = self.trainer.ensemble.snapshot(
-            self.version, self.labels_used, pause if started else NEVER
+            self.version, self.answered, pause if waits else NEVER
         )
         self.save(snapshot)
         self.link.publish(snapshot)
@@ -215,7 +199,7 @@ class RewardLoop:
             {
                 **measured,
                 "labels/answered": counts.answered,
-                "labels/due": self.schedule.due(self.env_step),
+                "labels/due": self.asker.schedule.due(self.env_step),
                 "labels/tie_share": float(np.mean(self.ring.mu == 0.5)),
                 "reward/clips_in_pool": len(self.pool),
                 "reward/snapshot_version": self.version,
@@ -252,8 +236,14 @@ class RewardLoop:
     def start_with_stored_clips(self) -> None:
         """Take the clips of labels that were given before into the pool."""
         for clip in self.store.newest_clips(self.config.label.pool_size):
-            if self.pool.add(clip):
+            sheets = self.desk.find_sheets(clip.id) if self.desk is not None else None
+            if self.pool.add(clip, sheets):
                 self.trainer.observe([clip])
+
+    def leave_queries(self) -> None:
+        """At the end: leave people something to answer, for the rest of the budget."""
+        if self.desk is not None:
+            self.asker.ask_for_the_rest(self.env_step, self.version)
 
 
 def run_until(loop: RewardLoop, stopped: Callable[[], bool], rest: Callable[[], None]) -> None:

@@ -1,10 +1,11 @@
 """Which pairs of clips are worth a labeler's time."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from prefrl.labels.sheets import Sheets
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.types import Clip
 
@@ -12,27 +13,44 @@ Pair = tuple[Clip, Clip]
 
 
 class ClipPool:
-    """The newest clips, from which queries are made. The oldest make room."""
+    """The newest clips, from which queries are made. The oldest make room.
+
+    Args:
+        size: The most clips in it.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._clips: dict[str, Clip] = {}
+        self._sheets: dict[str, Sheets] = {}
 
     def __len__(self) -> int:
         return len(self._clips)
 
-    def add(self, clip: Clip) -> bool:
-        """Take in a clip. False if one of the same content is there."""
+    def add(self, clip: Clip, sheets: Sheets | None = None) -> bool:
+        """Take in a clip, and what people see of it. False if one of the same content is there."""
         if clip.id in self._clips:
             return False
         self._clips[clip.id] = clip
+        if sheets is not None:
+            self._sheets[clip.id] = sheets
         while len(self._clips) > self._size:
-            del self._clips[next(iter(self._clips))]
+            oldest = next(iter(self._clips))
+            del self._clips[oldest]
+            self._sheets.pop(oldest, None)
         return True
+
+    def clips(self) -> list[Clip]:
+        """All clips, oldest first."""
+        return list(self._clips.values())
 
     def newest(self, n: int) -> list[Clip]:
         """The last n clips received, oldest first."""
-        return list(self._clips.values())[-n:]
+        return self.clips()[-n:]
+
+    def sheets_of(self, ids: Iterable[str]) -> dict[str, Sheets]:
+        """What people see of these clips, by id; those that nobody can see are left out."""
+        return {id: self._sheets[id] for id in ids if id in self._sheets}
 
 
 def random_pairs(

@@ -19,6 +19,9 @@ from prefrl.types import Clip, Preference
 # and a bound on the time at 3,000 labels of images.
 MEASURED_PAIRS = 512
 
+# What is assumed of labelers until it is measured. Source: paper, section 2.2.3.
+USUAL_ERROR_RATE = 0.1
+
 
 class Stopped(Exception):
     """The run is ending; the round was left where it was."""
@@ -35,6 +38,7 @@ class Trainer:
 
     Attributes:
         l2: `[M]`, each member's coefficient, adapted at the end of each round.
+        error_rate: Probability with which labelers are taken to answer at random.
         rounds: How many were finished.
     """
 
@@ -48,6 +52,7 @@ class Trainer:
         self.ensemble, self.config, self._stopped = ensemble, config, stopped
         self.optimiser = _optimiser(ensemble, config)
         self.l2 = torch.full((config.members,), config.l2_initial, device=ensemble.device)
+        self.error_rate = USUAL_ERROR_RATE if config.error_rate == "measured" else config.error_rate
         self.rounds = 0
         self._statistics = RunningStatistics(ensemble.spec.observation_size)
         self._rng = np.random.default_rng(seed)
@@ -90,7 +95,7 @@ class Trainer:
         device, network = self.ensemble.device, self.ensemble.network
         network.train()
         sums = self._pair_sums(batch, self._dropout)
-        losses = preference_loss(sums, mu.to(device), self.config.error_rate)
+        losses = preference_loss(sums, mu.to(device), self.error_rate)
         fit = (weights.to(device) * losses).mean(1)
         loss = (fit + self.l2 * network.weight_squares()).sum()
         self.optimiser.zero_grad()
@@ -111,7 +116,7 @@ class Trainer:
         rewards = torch.from_numpy(self.ensemble.clip_rewards(clips))
         sums = rewards.sum(2).reshape(self.config.members, 2, len(pairs))
         mu = torch.tensor([pair.mu for pair in pairs], dtype=torch.float64)
-        losses = preference_loss(sums, mu, self.config.error_rate)
+        losses = preference_loss(sums, mu, self.error_rate)
         held_out = weights == 0
         training = _masked_mean(losses, ~held_out)
         validation = _masked_mean(losses, held_out)
@@ -125,6 +130,7 @@ class Trainer:
             "reward/validation_loss": _mean(validation),
             "reward/train_accuracy": _mean(_masked_mean(right.double(), ~held_out & decided)),
             "reward/validation_accuracy": _mean(_masked_mean(right.double(), held_out & decided)),
+            "reward/error_rate": self.error_rate,
             "reward/l2_coefficient": float(self.l2.mean()),
             "reward/weight_squares": float(self.ensemble.network.weight_squares().mean().detach()),
             "reward/train_inference_gap": float((training_mode - inference_mode).abs().mean()),

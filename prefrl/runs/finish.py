@@ -15,9 +15,9 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     """Evaluate the last policy and record one of its episodes."""
     config = loop.config
     predictor = loop.predictor if loop.snapshot else None
-    reporter.progress({"phase": "evaluating"})
+    reporter.progress({"policy": "evaluating"})
     figures = evaluate(config, loop.model, predictor, config.evaluation_episodes)
-    reporter.progress({"phase": "recording a video"})
+    reporter.progress({"policy": "recording a video"})
     trained = Trained(config, loop.model, predictor, loop.recorder.env_steps)
     try:
         film(play(trained, "last", most_steps=MOST_STEPS), run.videos / "evaluation.mp4")

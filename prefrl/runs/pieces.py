@@ -10,6 +10,7 @@ from prefrl.assignment import Assignment
 from prefrl.compute import prepare
 from prefrl.config import Config
 from prefrl.labels.oracle import Oracle, answer_pending
+from prefrl.labels.sheets import Sheets, make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.labels.teachers import Teacher
 from prefrl.link import Reporter
@@ -26,9 +27,11 @@ from prefrl.run_directory import RunDirectory
 from prefrl.types import Clip, ClipPair, Labeler, Query, RewardSnapshot, TaskSpaces
 
 
-def make_labeler(config: Config) -> Labeler:
-    """Who answers in this run."""
+def make_labeler(config: Config) -> Labeler | None:
+    """Who answers at once in this run; None where people do, in their own time."""
     label = config.label
+    if label.labeler == "human":
+        return None
     teacher = Teacher(
         rationality=label.rationality,
         myopia=label.myopia,
@@ -54,13 +57,17 @@ def make_trainer(
 
 
 class _Basket:
-    """A link that leads to no reward side: it keeps the clips."""
+    """A link that leads to no reward side: it keeps the clips, and what people see of them."""
 
     def __init__(self) -> None:
         self.clips: dict[str, Clip] = {}
+        self.sheets: dict[str, Sheets] = {}
 
     def offer(self, pair: ClipPair) -> bool:
         self.clips |= {clip.id: clip for clip in (pair.first, pair.second)}
+        if pair.films is not None:
+            for clip, film in zip((pair.first, pair.second), pair.films, strict=True):
+                self.sheets[clip.id] = make_sheets(film)
         return True
 
     def latest_snapshot(self) -> RewardSnapshot | None:
@@ -70,7 +77,7 @@ class _Basket:
 def gather(
     assignment: Assignment, reporter: Reporter, stopped: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Act at random, ask about pairs of the clips, store the answers."""
+    """Act at random, ask about pairs of the clips, store the answers (an oracle's at once)."""
     config, run, basket = assignment.config, RunDirectory(assignment.run_path), _Basket()
     recorder = make_recorder(config, basket)
     wanted = assignment.random_clips
@@ -89,8 +96,10 @@ def gather(
             clips = list(basket.clips.values())
             pairs = random_pairs(clips, config.label.budget, set(), rng) if len(clips) > 1 else []
             asked = {clip.id: clip for pair in pairs for clip in pair}
-            store.add_queries([Query(a.id, b.id, steps) for a, b in pairs], asked)
-            answer_pending(store, make_labeler(config))
+            sheets = {id: basket.sheets[id] for id in asked if id in basket.sheets}
+            store.add_queries([Query(a.id, b.id, steps) for a, b in pairs], asked, sheets)
+            if (labeler := make_labeler(config)) is not None:
+                answer_pending(store, labeler)
             if len(pairs) < config.label.budget:
                 reporter.warn(f"only {len(pairs)} different pairs of clips could be made")
         labels = store.counts().answered

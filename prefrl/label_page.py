@@ -1,0 +1,144 @@
+"""A run's label page, as its owner sees it: opened with the run or on its own; people invited."""
+
+import secrets
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+from rich.console import Console
+
+from labeler_ui.server import Address, is_remote, link, listen, serve
+from prefrl.assignment import PageAssignment
+from prefrl.config import ConfigError, LabelConfig
+from prefrl.config_file import load_config
+from prefrl.labels.desk import LabelDesk
+from prefrl.labels.store import LabelStore
+from prefrl.run_directory import RunDirectory
+from prefrl.run_status import is_alive, read_record
+
+OWNER = "owner"  # who started the run, as a labeler
+LONGEST_NAME = 40
+
+
+def open_page(
+    run: RunDirectory, label: LabelConfig, listening: socket.socket, host: str, console: Console
+) -> PageAssignment:
+    """What the process of a run's page has to know; the links to it are printed.
+
+    Args:
+        run: With a label store.
+        label: How people are asked.
+        listening: Where.
+        host: As it was asked for.
+        console: For the links.
+    """
+    print_link(run, OWNER, listening, host, console)
+    if is_remote(host):
+        console.print(
+            "warning: whoever can read the traffic of this network can read the page's too, and "
+            "the links: use it only where you trust everybody",
+            style="yellow", soft_wrap=True,
+        )  # fmt: skip
+    settings = {
+        "instructions": label.instructions,
+        "overlap": label.overlap,
+        "repeat_share": label.repeat_share,
+    }
+    return PageAssignment(run.path, listening, host, settings)
+
+
+def print_link(
+    run: RunDirectory, name: str, listening: socket.socket, host: str, console: Console
+) -> None:
+    """Invite somebody, whose earlier link ends."""
+    port: int = listening.getsockname()[1]
+    _print_invitation(run, name, host, port, console)
+
+
+def serve_page(
+    path: Path, address: Address, invite: str, instructions: str, overlap: int | None
+) -> int:
+    """Serve the page of a run until told to stop, or invite somebody to one that is served.
+
+    Args:
+        path: The run.
+        address: Where to listen.
+        invite: Whom to make a link for, beside the owner; may be empty.
+        instructions: Instead of the run's own, unless empty.
+        overlap: Instead of the run's own, unless None.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RunError, ConfigError, StoreError, ServerError: It cannot be served.
+    """
+    run, console = RunDirectory.open(path), Console(highlight=False)
+    label = load_config(run.config).label
+    _check_name(invite)
+    served = read_record(run.page)
+    if is_alive(served):
+        if not invite:
+            raise ConfigError(
+                f"the page of {path} is served already, on port {served['port']}: open the link "
+                "that was printed there, or make one for somebody with --invite NAME"
+            )
+        _print_invitation(run, invite, served["host"], served["port"], console)
+        return 0
+    with LabelStore.open(run.labels) as store:
+        waiting = LabelDesk(store, np.random.default_rng(0)).unanswered()
+    console.print(f"{waiting} pairs of clips wait for an answer")
+    label = replace(
+        label,
+        instructions=instructions or label.instructions,
+        overlap=label.overlap if overlap is None else overlap,
+    )
+    with listen(address) as listening:
+        page = open_page(run, label, listening, address.host, console)
+        if invite:
+            print_link(run, invite, listening, address.host, console)
+        return _until_told(page)
+
+
+def revoke(path: Path, name: str) -> int:
+    """End somebody's invitation. Returns the exit code.
+
+    Raises:
+        RunError, StoreError: There is no such run, or nobody of this name is invited.
+    """
+    with LabelStore.open(RunDirectory.open(path).labels) as store:
+        LabelDesk(store, np.random.default_rng(0)).revoke_invitation(name)
+    print(f"{name} can no longer label {path}")
+    return 0
+
+
+def _print_invitation(run: RunDirectory, name: str, host: str, port: int, console: Console) -> None:
+    token = secrets.token_urlsafe(32)  # 256 bits
+    with LabelStore.open(run.labels) as store:
+        LabelDesk(store, np.random.default_rng(0)).add_invitation(name, token)
+    whose = "label here" if name == OWNER else f"link for {name}"
+    console.print(f"{whose}: {link(host, port, token)}", soft_wrap=True, style="bold")
+
+
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME or (name and not name.isprintable()) or name != name.strip():
+        raise ConfigError(f"--invite: expected a name of up to {LONGEST_NAME} characters")
+    if name in {OWNER, "oracle"}:
+        raise ConfigError(f"--invite: {name!r} is somebody already")
+
+
+def _until_told(page: PageAssignment) -> int:
+    """Serve here; Ctrl-C and SIGTERM end it, between two answers or in the middle of one."""
+    told: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        told.append(number)
+        raise SystemExit  # which makes the server return
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    serve(page.run_path, page.listening, page.host, **page.settings)
+    return 128 + told[0] if told else 0

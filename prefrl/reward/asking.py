@@ -1,0 +1,140 @@
+"""Which pairs of clips are put to labelers, and when."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from prefrl.config import Config
+from prefrl.labels.desk import LabelDesk
+from prefrl.labels.store import LabelStore
+from prefrl.link import Reporter
+from prefrl.reward.ensemble import RewardEnsemble
+from prefrl.reward.schedule import LabelSchedule
+from prefrl.reward.selection import ClipPool, Pair, most_disputed, random_pairs
+from prefrl.types import Clip, Query
+
+# How often it is looked how many pairs people have left: it is a question to a database.
+LOOK_EVERY_S = 0.25
+
+
+class Asker:
+    """Makes queries from the clips of the pool, until the budget is used.
+
+    An oracle is asked for a round's labels when the first of them is due. People are asked ahead:
+    `label.ahead` pairs always wait for them, because nobody waits willingly for the next pair.
+
+    Args:
+        config: Of the run.
+        store: Where queries go.
+        pool: The clips.
+        ensemble: Whose members dispute about pairs.
+        desk: What people see of the store; None where an oracle answers.
+        reporter: Who is told when nothing is left to ask.
+
+    Attributes:
+        schedule: When labels are due.
+        asked: Queries so far, those stored before this run included.
+        given_up: Labels of the budget for which no pair was left.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: LabelStore,
+        pool: ClipPool,
+        ensemble: RewardEnsemble,
+        desk: LabelDesk | None,
+        reporter: Reporter,
+    ) -> None:
+        self._config, self._store, self._pool = config.label, store, pool
+        self._ensemble, self._desk, self._reporter = ensemble, desk, reporter
+        self.schedule = LabelSchedule.from_config(config)
+        self._initial = config.initial_labels
+        self._pairs = store.pairs()
+        self.asked = len(self._pairs)
+        self.given_up = 0
+        self._first_clips = max(0, config.initial_clips - 2 * store.counts().answered)
+        self._rng = np.random.default_rng((config.seed, 1))
+        self._looked_at = float("-inf")
+
+    def ask(self, env_step: int, clips_received: int, version: int) -> bool:
+        """Put queries to the labelers if it is time. False when there was nothing to ask.
+
+        Args:
+            env_step: How far the policy is.
+            clips_received: From it, in all.
+            version: Of the newest snapshot, 0 before the first.
+
+        Raises:
+            RuntimeError: The random policy's clips are all alike.
+        """
+        first = self._initial - self._settled
+        if first > 0 and clips_received < self._first_clips:
+            return False
+        wanted = min(first if first > 0 else self._wanted(env_step), self._left)
+        if wanted <= 0:
+            return False
+        pairs = self._choose(wanted, version)
+        if pairs:
+            self._put(pairs, env_step, version)
+        elif self._desk is None or not self._desk.unanswered():
+            self._give_up(wanted)
+        return bool(pairs)
+
+    def ask_for_the_rest(self, env_step: int, version: int) -> None:
+        """Make queries for all that is left of the budget, for people to answer after the run."""
+        clips = self._clips()
+        if len(clips) > 1:
+            pairs = random_pairs(clips, self._left, self._pairs, self._rng)
+            self._put(pairs, env_step, version)
+
+    def _clips(self) -> list[Clip]:
+        """Those that the labelers can be shown."""
+        clips = self._pool.clips()
+        if self._desk is None:
+            return clips
+        seen = self._pool.sheets_of(clip.id for clip in clips)
+        return [clip for clip in clips if clip.id in seen]
+
+    @property
+    def _settled(self) -> int:
+        return self.asked + self.given_up
+
+    @property
+    def _left(self) -> int:
+        return self._config.budget - self._settled
+
+    def _wanted(self, env_step: int) -> int:
+        if self._desk is None:
+            return self._config.round_labels if self.schedule.due(env_step) > self._settled else 0
+        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return 0
+        self._looked_at = time.monotonic()
+        return self._config.ahead - self._desk.ready(time.time())
+
+    def _choose(self, n: int, version: int) -> list[Pair]:
+        clips = self._clips()
+        if len(clips) < 2:
+            return []
+        if self._config.query_selection == "random" or version == 0:
+            return random_pairs(clips, n, self._pairs, self._rng)
+        candidates = random_pairs(clips, n * self._config.candidates, self._pairs, self._rng)
+        return most_disputed(candidates, n, self._ensemble)
+
+    def _put(self, pairs: Sequence[Pair], env_step: int, version: int) -> None:
+        queries = [Query(first.id, second.id, env_step, version) for first, second in pairs]
+        clips = {clip.id: clip for pair in pairs for clip in pair}
+        self._store.add_queries(queries, clips, self._pool.sheets_of(clips))
+        self._pairs |= {frozenset((query.left, query.right)) for query in queries}
+        self.asked += len(queries)
+
+    def _give_up(self, n: int) -> None:
+        """Every pair in the pool was asked: go on without these labels, and say so."""
+        if not self.asked:
+            raise RuntimeError(
+                f"{len(self._pool)} different clips came from the random policy: "
+                "there is nothing to compare. A longer --env.clip-length may help."
+            )
+        self.given_up += n
+        self._reporter.warn(f"no new pair of clips was left: {n} labels were not asked for")

@@ -15,6 +15,7 @@ from prefrl.labels.sheets import read_sheets, sheet_frames
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.loss import preference_probability
+from prefrl.reward.trainer import USUAL_ERROR_RATE
 from prefrl.types import PREFERENCE_OF_ANSWER, Answer, Clip, Film
 
 CLIPS_AT_ONCE = 200  # decoded together: those of images are large
@@ -69,11 +70,13 @@ def judged_pairs(store: LabelStore, ensemble: RewardEnsemble) -> list[Judged]:
         axis=1,
     )
     columns = {id: sums[:, i] for i, id in enumerate(ids)}
+    rate = ensemble.config.error_rate
+    rate = store.measured_error_rate(USUAL_ERROR_RATE) if rate == "measured" else rate
     judged = []
     for given in by_query.values():
         left, right = given[0].left, given[0].right
         pair = torch.from_numpy(np.stack([columns[left], columns[right]], axis=1))[:, :, None]
-        p_left = preference_probability(pair, ensemble.config.error_rate)[:, 0].numpy()
+        p_left = preference_probability(pair, rate)[:, 0].numpy()
         said = [PREFERENCE_OF_ANSWER[a.answer] for a in given if a.answer in PREFERENCE_OF_ANSWER]
         mu = float(np.mean(said)) if said else None
         judged.append(Judged(left, right, {a.labeler: a.answer for a in given}, mu, p_left))

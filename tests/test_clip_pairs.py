@@ -121,7 +121,8 @@ def test_the_pictures_are_those_that_people_saw(pairs_run, ensemble, tmp_path):
     films = {clip.id: Film(make_frames(i, (50, 40)), 10.0) for i, clip in enumerate(clips)}
     with LabelStore.create(tmp_path / "labels", {}) as store:
         query = Query(clips[0].id, clips[1].id)
-        store.add_queries([query], {clip.id: clip for clip in clips}, films)
+        sheets = {id: make_sheets(film) for id, film in films.items()}
+        store.add_queries([query], {clip.id: clip for clip in clips}, sheets)
         store.add_labels([label(query, "left")])
         for clip, film in zip(clips, films_of(store, clips), strict=True):
             assert (film.frames == films[clip.id].frames).all()

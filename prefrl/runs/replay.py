@@ -161,12 +161,15 @@ def play(
     observations = recorder.reset()
     assert isinstance(observations, np.ndarray)
     played = []
-    for _ in range(episodes):
-        tape = _Tape(recorder, observations, trained.predictor)
-        while not tape.ended and len(tape.actions) != most_steps:
-            tape.step(act(tape.observations))
-        played.append(tape.episode())
-        observations = tape.observations
+    # Changes no number format: inside it, torch keeps the weights that the networks' own autocast
+    # has converted, and need not convert them for every single observation.
+    with torch.autocast(trained.model.device.type, enabled=False):
+        for _ in range(episodes):
+            tape = _Tape(recorder, observations, trained.predictor)
+            while not tape.ended and len(tape.actions) != most_steps:
+                tape.step(act(tape.observations))
+            played.append(tape.episode())
+            observations = tape.observations
     recorder.close()
     steps = trained.env_steps
     return Replay(env.id, policy, steps, seed, deterministic, speed, tuple(played))

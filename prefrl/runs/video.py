@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,43 +19,47 @@ from prefrl.config import ConfigError
 
 Frames = Iterable[NDArray[np.uint8]]
 
-X264 = {"crf": "20", "preset": "superfast", "g": "30"}  # a page that scrubs seeks often
+X264 = {"crf": "20", "preset": "ultrafast", "g": "30"}  # a page that scrubs seeks often
 MOST_GIF_RATE = 50.0  # browsers slow down what is faster
 PALETTE_FRAMES = 50  # of a GIF, from which its colours are chosen
 
 
-def write_mp4(path: Path, frames: Frames, fps: float) -> int:
+def write_mp4(path: Path, frames: Frames, fps: float) -> None:
     """Write H.264 that browsers play, and begin to play before they have all of it.
 
     Args:
         path: Of the video.
         frames: `[H, W, 3] uint8`, of one size, even on both sides.
         fps: Frames a second.
-
-    Returns:
-        How many frames were written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.mp4")
     try:
         with av.open(str(partial), "w", options={"movflags": "faststart"}) as container:
-            count = _encode(container, frames, fps)
+            _encode(container, frames, fps)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return count
 
 
-def _encode(container: av.container.OutputContainer, frames: Frames, fps: float) -> int:
-    count = 0
+def _encode(container: av.container.OutputContainer, frames: Frames, fps: float) -> None:
     stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1000), options=X264)
     stream.pix_fmt = "yuv420p"  # the only one all browsers play
-    for count, frame in enumerate(frames, 1):
-        if count == 1:
-            stream.height, stream.width = frame.shape[:2]
+
+    def encode(frame: NDArray[np.uint8]) -> None:
         container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+
+    before = None
+    with ThreadPoolExecutor(1) as pool:  # one frame is encoded while the next is drawn
+        for frame in frames:
+            if before is None:
+                stream.height, stream.width = frame.shape[:2]
+            else:
+                before.result()
+            before = pool.submit(encode, frame)
+        if before is not None:
+            before.result()
     container.mux(stream.encode())
-    return count
 
 
 def write_gif(path: Path, frames: Callable[[], Frames], fps: float) -> None:

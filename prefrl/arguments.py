@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -45,3 +48,13 @@ def _one_line(framed: str) -> str:
         meant = lines[lines.index("Perhaps you meant:") + 1].split(" ")[0]
         message += f"; did you mean {meant.rstrip(',')}?"
     return message
+
+
+def find_modules_here(trusted: Sequence[str]) -> None:
+    """Let the modules that a person named be found in the current directory.
+
+    Only then: whatever library looks for a module that is not installed could find one here, and
+    here may be a run from elsewhere.
+    """
+    if trusted and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))

@@ -11,9 +11,9 @@ import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
-from prefrl.arguments import parse
+from prefrl.arguments import find_modules_here, parse
 from prefrl.config import Config, ConfigError
-from prefrl.config_file import from_dict, load_config, load_file, nearest, to_dict
+from prefrl.config_file import from_dict, load_file, nearest, to_dict
 from prefrl.limits import check
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ Deep reinforcement learning from human preferences.
 commands:
   train ENV        train a policy from comparisons of clips
   evaluate RUN     true return, and how the predicted reward follows the true one
+  replay RUN       a video of the policy, with what the learned reward thinks of it
+  export RUN       the policy as a file for plain Stable-Baselines3
   label RUN        label pairs of clips in a browser, without training
   gather ENV       collect labels on clips of a random policy
   pretrain --labels-from RUN
@@ -139,12 +141,12 @@ AnyTaskOptions = TypeVar("AnyTaskOptions", bound=TaskOptions)
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if str(Path.cwd()) not in sys.path:  # --env-import finds what lies here, as `python -m` would
-        sys.path.append(str(Path.cwd()))
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "label": _label,
         "evaluate": _evaluate,
+        "replay": _replay,
+        "export": _export,
         "gather": _gather,
         "pretrain": _pretrain,
         "runs": _runs,
@@ -214,16 +216,15 @@ def _pretrain(args: list[str]) -> int:
     first = parse(PretrainOptions, "pretrain", PretrainOptions(), args)
     if first.labels_from is None:
         raise ConfigError("pretrain: say whose labels, with --labels-from RUN")
-    from prefrl.run_directory import RunDirectory
-    from prefrl.runs.foreign import refuse_unnamed
+    from prefrl.runs.foreign import config_of, open_run
     from prefrl.start import pretrain
 
-    source = RunDirectory.open(first.labels_from)
-    options = _with_file(PretrainOptions, "pretrain", load_config(source.config), first, args)
+    source, trusted = open_run(first.labels_from), first.config.env.import_modules
+    find_modules_here(trusted)
+    options = _with_file(PretrainOptions, "pretrain", config_of(source, trusted), first, args)
     if options.print_config:
         _print_config(options.config)
         return 0
-    refuse_unnamed(options.config.env, first.config.env.import_modules)
     return pretrain(options.config, _named(options), source)
 
 
@@ -233,12 +234,22 @@ def _evaluate(args: list[str]) -> int:
         raise ConfigError(f"--episodes: expected at least 1, got {options.episodes}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
-    from prefrl.run_directory import RunDirectory
-    from prefrl.runs.foreign import refuse_unnamed
+    find_modules_here(options.env_import)
     from prefrl.start import evaluate
 
-    refuse_unnamed(load_config(RunDirectory.open(options.run).config).env, options.env_import)
-    return evaluate(options.run, options.episodes, options.seed)
+    return evaluate(options.run, options.episodes, options.seed, options.env_import)
+
+
+def _replay(args: list[str]) -> int:
+    from prefrl.cli_replay import replay
+
+    return replay(args)
+
+
+def _export(args: list[str]) -> int:
+    from prefrl.cli_replay import export
+
+    return export(args)
 
 
 def _runs(args: list[str]) -> int:
@@ -292,6 +303,7 @@ def _run_options(
         first = parse(kind, f"{command} {env}", kind(config=from_file), args)
         if first.config.env.id != known.env.id:
             raise ConfigError(f"--config is for {first.config.env.id}, not for {known.env.id}")
+    find_modules_here((*first.config.env.import_modules, *([env] if ":" in env else [])))
     base = known
     if env not in RECIPES:
         from prefrl.policy.environment import decision_seconds, task_spaces

@@ -9,15 +9,13 @@ from rich.console import Console
 from rich.text import Text
 from tyro.conf import Positional, arg
 
-from prefrl.arguments import parse
+from prefrl.arguments import find_modules_here, parse
 from prefrl.config import Config, ConfigError
-from prefrl.config_file import load_config
-from prefrl.limits import check
 from prefrl.provenance import provenance
 from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.runs.archive import name_of, text
 from prefrl.runs.differences import all_differences
-from prefrl.runs.foreign import refuse_unnamed
+from prefrl.runs.foreign import config_of, open_run
 from prefrl.runs.sameness import first_difference
 from prefrl.runs.tables import differences_table
 
@@ -48,10 +46,9 @@ class ReproduceOptions:
 def reproduce(args: list[str]) -> int:
     """`prefrl reproduce`; returns the exit code."""
     options = parse(ReproduceOptions, "reproduce", None, args)
-    old = RunDirectory.open(options.run)
-    config, origin = load_config(old.config), read_object(old.provenance)
-    check(config)
-    refuse_unnamed(config.env, options.env_import)
+    find_modules_here(options.env_import)
+    old = open_run(options.run)
+    config, origin = config_of(old, options.env_import), read_object(old.provenance)
     _refuse_other_sources(origin, options)
     console = Console(highlight=False)
     _show_differences(config, origin, console)

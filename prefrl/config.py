@@ -248,6 +248,8 @@ class Config:
     """Both loops in lock step in one process: slower, and the same numbers every time."""
     evaluation_episodes: int = 20
     """Episodes that the finished policy is evaluated on."""
+    video_every: int = 0
+    """Steps between two checkpoints that are kept and filmed, beside the training. 0: none."""
 
     @property
     def initial_labels(self) -> int:

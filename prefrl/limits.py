@@ -10,6 +10,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("total_timesteps", 1, math.inf),
     ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
     ("evaluation_episodes", 1, math.inf),
+    ("video_every", 0, math.inf),
     ("env.clip_length", 1, math.inf),
     ("env.time_limit", 0, math.inf),
     ("env.frame_stack", 1, math.inf),

@@ -193,6 +193,20 @@ def inline_process(assignment: Assignment, wires: Wires) -> None:
     _guarded(wires, work)
 
 
+def film_process(assignment: Assignment, wires: Wires) -> None:
+    """Film checkpoints as they appear, at the lowest priority, until the policy has learned."""
+
+    def work() -> dict[str, Any]:
+        from prefrl.run_directory import RunDirectory
+        from prefrl.runs.filming import film_checkpoints
+
+        reporter, run = PipeReporter(wires.to_launcher), RunDirectory(assignment.run_path)
+        film_checkpoints(assignment.config, run, reporter, wires.learned.is_set, wires.stop.is_set)
+        return {}
+
+    _guarded(wires, work)
+
+
 def gather_process(assignment: Assignment, wires: Wires) -> None:
     """Collect labels on clips of a random policy, and fit nothing."""
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.provenance import provenance, write_end, write_source
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, write_json
+from prefrl.runs.foreign import open_run
 from prefrl.runs.hparams import write_results, write_settings
 
 
@@ -92,6 +94,8 @@ def train(
         targets = {"inline": processes.inline_process}
     elif learned:
         targets["reward"] = processes.reward_process
+    if config.video_every:
+        targets["films"] = processes.film_process
     if listening is None:
         return _run(run, targets, assignment, learned)
     with listening:
@@ -122,16 +126,17 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
 
 
-def evaluate(run_path: Path, episodes: int | None, seed: int | None) -> int:
+def evaluate(run_path: Path, episodes: int | None, seed: int | None, imports: Sequence[str]) -> int:
     """Evaluate the last policy of a run, and print what was found as JSON.
 
     Raises:
+        ConfigError: It needs modules that are not among the imports.
         RunError: There is no such run, or it has no policy.
     """
-    run = RunDirectory.open(run_path)
+    run = open_run(run_path)
     from prefrl.runs.trained import evaluate_run
 
-    print(json.dumps(finite(evaluate_run(run, episodes, seed)), indent=2))
+    print(json.dumps(finite(evaluate_run(run, episodes, seed, imports)), indent=2))
     return 0
 
 

@@ -100,18 +100,26 @@ def test_help_names_every_command_and_every_recipe(arguments, capsys):
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    commands = ["train", "evaluate", "gather", "pretrain", "compare", "plot", "reproduce", "runs"]
+    commands = [
+        "train", "label", "evaluate", "replay", "export", "gather", "pretrain", "compare", "plot",
+        "reproduce", "runs",
+    ]  # fmt: skip
     for name in (*commands, *RECIPES):
         assert f"\n  {name} " in out
 
 
-@pytest.mark.parametrize("command", ["train", "gather", "pretrain", "evaluate"])
-def test_the_help_of_a_command_names_its_settings(command, capsys):
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("train", "--label.budget"), ("gather", "--label.budget"), ("pretrain", "--label.budget"),
+        ("evaluate", "--episodes"), ("replay", "--checkpoint"), ("export", "--format"),
+    ],
+)  # fmt: skip
+def test_the_help_of_a_command_names_its_settings(command, setting, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
     assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert ("--episodes" if command == "evaluate" else "--label.budget") in out
+    assert setting in capsys.readouterr().out
 
 
 def test_the_version_is_one_line(capsys):

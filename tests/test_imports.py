@@ -39,7 +39,7 @@ LAYERS = [
     {"processes", "launcher"},
     {"label_page"},
     {"start"},
-    {"cli", "cli_runs", "cli_compare", "cli_reproduce"},
+    {"cli", "cli_runs", "cli_compare", "cli_reproduce", "cli_replay"},
 ]
 FILES = sorted([*PREFRL.rglob("*.py"), *PAGE.rglob("*.py")])
 

@@ -9,10 +9,8 @@ from archived_run import archived, write_figures
 from labeler_ui.server import Address
 from prefrl import start
 from prefrl.cli import main
-from prefrl.config import ConfigError, EnvConfig
 from prefrl.provenance import provenance
 from prefrl.run_directory import write_json
-from prefrl.runs.foreign import refuse_unnamed
 from prefrl.runs.sameness import first_difference
 
 BOMB = "import pathlib; pathlib.Path('exploded').touch()"
@@ -101,12 +99,6 @@ def test_other_commands_do_not_run_it_either(run, command, env, capsys):
     assert "--env-import 'bomb_of_a_run'" in capsys.readouterr().err
     assert not (run.path.parent / "exploded").exists()
     assert "bomb_of_a_run" not in sys.modules
-
-
-def test_nothing_is_named_twice():
-    refuse_unnamed(EnvConfig(id="a:B-v0", import_modules=("c",)), ("c", "a", "other"))
-    with pytest.raises(ConfigError, match=r"too: --env-import 'c' --env-import 'a'$"):
-        refuse_unnamed(EnvConfig(id="a:B-v0", import_modules=("c", "a")), ())
 
 
 @pytest.mark.parametrize("key", ["labels_from", "reward_from"])

@@ -178,6 +178,9 @@ def others(start_run: StartRun) -> dict[str, "Future[Run]"]:
             "--policy.n-envs", "4", "--policy.n-steps", "64", "--predictor.pretrain-epochs", "2",
             "--policy.clip-fraction", "1",
         ),
+        "filmed": start_run(
+            "filmed", f"train {DOT} --reward true --video-every 2000", *SHORT, *few,
+        ),
         "sparse": start_run("sparse", "train MountainCarContinuous-v0", *SHORT, *few),
     }  # fmt: skip
 
@@ -270,10 +273,11 @@ def test_metrics_are_the_same_numbers_in_lines_and_for_tensorboard(finished):
 
 def test_the_video_plays_and_the_plot_is_a_png(finished):
     assert finished.exit_code == 0, finished.err
-    (video,) = (finished.path / "videos").iterdir()
+    (video,) = finished.path.glob("videos/*.mp4")
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert len(frames) > 1
+    (episode,) = json.loads(video.with_suffix(".json").read_text())["episodes"]
+    assert len(frames) == episode["steps"] + 1 == 251
     assert any((frame != frames[0]).any() for frame in frames)
     (plot,) = (finished.path / "plots").iterdir()
     assert plot.read_bytes().startswith(b"\x89PNG")
@@ -385,7 +389,7 @@ def test_an_environment_of_ones_own_trains_and_says_why_there_is_no_video(others
     assert run.result["true_return"]["episodes"] == 4
     assert run.result["best_possible"] is None
     assert run.result["normalised_score"] is None
-    assert "warning: no video: own/Walk-v0 does not render rgb_array" in run.out
+    assert "warning: no video: own/Walk-v0 cannot be rendered, so there is nothing" in run.out
 
 
 def test_a_task_with_discrete_observations_comes_to_a_result(others):
@@ -406,7 +410,8 @@ def test_a_task_seen_as_images_comes_to_a_result(others):
 def test_a_renderer_that_fails_costs_the_video_and_not_the_run(others):
     run = others["image"].result()
     assert run.result["status"] == "finished"
-    assert "warning: no video: no such display" in run.out
+    assert "warning: no video: own/Picture-v0 cannot be rendered" in run.out
+    assert "no such display" in run.out
     assert list(run.path.glob("videos/*.mp4")) == []
 
 
@@ -421,6 +426,34 @@ def test_pong_goes_through_the_whole_chain(others):
     assert stored < 40_000
     with av.open(str(run.path / "videos" / "evaluation.mp4")) as video:
         assert video.streams.video[0].width == 320
+
+
+def test_pong_played_in_colour_scores_as_in_the_environments_it_was_trained_in(others, prefrl):
+    run = others["pong"].result()
+    played = prefrl("replay", run.path, "--episodes", "2")
+    assert (played.returncode, played.stderr) == (0, "")
+    video = Path(played.stdout.strip())
+    episodes = json.loads(video.with_suffix(".json").read_text())["episodes"]
+    for episode in episodes:  # a policy that has hardly learned loses by 21 or a little less
+        assert episode["true_return"] == pytest.approx(run.result["true_return"]["mean"], abs=4)
+        assert episode["steps"] > 700
+    with av.open(str(video)) as container:
+        frame, *others_ = (f.to_ndarray(format="rgb24") for f in container.decode(video=0))
+    assert len(others_) + 1 == sum(episode["steps"] + 1 for episode in episodes)
+    assert frame[200, 160] == pytest.approx([144, 72, 17], abs=12)  # Pong's ground is brown
+
+
+def test_numbered_checkpoints_are_kept_and_filmed_beside_the_training(others):
+    run = others["filmed"].result()
+    assert run.exit_code == 0, run.err
+    numbered = [p.name for p in (run.path / "checkpoints").iterdir() if p.name.isdigit()]
+    assert sorted(map(int, numbered)) == [2048, 4096]
+    for name in numbered:
+        video = run.path / "videos" / f"step-{name}.mp4"
+        record = json.loads(video.with_suffix(".json").read_text())
+        assert record["env_steps"] == int(name)
+        with av.open(str(video)) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 251
 
 
 def test_a_task_whose_goal_is_never_reached_comes_to_a_result(others):

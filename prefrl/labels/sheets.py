@@ -65,6 +65,26 @@ def make_sheets(film: Film) -> Sheets:
     return Sheets(pngs, width, height, columns, rows, n, film.frames_per_second)
 
 
+def sheet_frames(sheets: Sheets) -> NDArray[np.uint8]:
+    """The frames that were put into sheets, `[T + 1, H, W, 3]`.
+
+    Raises:
+        StoreError: A file is damaged, or of another size than the sheets say.
+    """
+    cells = []
+    for png in sheets.pngs:
+        picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise StoreError("a picture of a clip is damaged")
+        rows = picture.shape[0] // sheets.height
+        if picture.shape != (rows * sheets.height, sheets.columns * sheets.width, 3):
+            raise StoreError(f"a picture of a clip is {picture.shape[1]}x{picture.shape[0]} large")
+        grid = picture[..., ::-1].reshape(rows, sheets.height, sheets.columns, sheets.width, 3)
+        cells.append(grid.swapaxes(1, 2).reshape(-1, sheets.height, sheets.width, 3))
+    frames = np.concatenate(cells)[: sheets.frames]
+    return np.ascontiguousarray(frames, np.uint8)
+
+
 def _fitting(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames that are no larger than they can be shown."""
     _, height, width, _ = frames.shape

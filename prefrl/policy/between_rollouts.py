@@ -1,5 +1,6 @@
 """Before and after each of SB3's rollouts: a newer reward is swapped in, figures go out."""
 
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ class BetweenRollouts(BaseCallback):
         self._trained_since: float | None = None
         self._saved_at = time.perf_counter()
         self._last_rate = (loop.recorder.env_steps, time.perf_counter())
+        every = loop.config.video_every
+        self._film_at = loop.recorder.env_steps + every if every else math.inf
 
     def _on_rollout_start(self) -> None:
         loop = self.loop
@@ -82,6 +85,9 @@ class BetweenRollouts(BaseCallback):
         if time.perf_counter() - self._saved_at > SAVE_EVERY_S:
             loop.save("last")
             self._saved_at = time.perf_counter()
+        if recorder.env_steps >= self._film_at:
+            loop.save(str(recorder.env_steps))  # its appearing is the order to film it
+            self._film_at = recorder.env_steps + loop.config.video_every
         self._trained_since = time.perf_counter()
 
     def _substitute(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What a person would see of one environment. Imports no torch."""
 
 import math
+import os
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,9 @@ from prefrl.policy.atari_form import is_atari
 from prefrl.policy.environment import check_registered, make_env
 
 FALLBACK_FRAMES_PER_SECOND = 15.0  # where the environment says nothing: as the paper shows Atari
+
+# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 class Camera(gym.Wrapper[Any, Any, Any, Any]):
@@ -80,8 +84,12 @@ def frames_per_second(config: EnvConfig, env: gym.Env[Any, Any]) -> float:
     return FALLBACK_FRAMES_PER_SECOND
 
 
-def check_can_be_filmed(config: EnvConfig) -> None:
+def check_can_be_filmed(config: EnvConfig, so: str = "people cannot label it") -> None:
     """Make one environment and take a picture of it.
+
+    Args:
+        config: Of the environment.
+        so: What follows where it cannot.
 
     Raises:
         ConfigError: It cannot be rendered; or the id is unknown.
@@ -92,9 +100,7 @@ def check_can_be_filmed(config: EnvConfig) -> None:
     try:
         _take_a_picture(config)
     except Exception as error:  # whatever a stranger's renderer may raise
-        raise ConfigError(
-            f"{config.id} cannot be rendered, so people cannot label it: {error}"
-        ) from error
+        raise ConfigError(f"{config.id} cannot be rendered, so {so}: {error}") from error
 
 
 def _take_a_picture(config: EnvConfig) -> None:

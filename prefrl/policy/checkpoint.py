@@ -51,19 +51,23 @@ def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
     """
     try:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        if not all(value.isfinite().all() for value in weights.values()):
+            raise ValueError("its weights are not finite")
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         venv = model.get_env()
         if isinstance(venv, VecNormalize) and venv.norm_obs:
             assert isinstance(venv.obs_rms, RunningMeanStd)
-            venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64)
-            venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64)
+            shape = venv.obs_rms.mean.shape
+            venv.obs_rms.mean = weights.pop("vec.mean").numpy().astype(np.float64).reshape(shape)
+            venv.obs_rms.var = weights.pop("vec.var").numpy().astype(np.float64).reshape(shape)
             venv.obs_rms.count = float(weights.pop("vec.count"))
         for name in [n for n in weights if n.startswith("features_extractor.")]:
             weights |= {f"{prefix}_{name}": weights[name] for prefix in ("pi", "vf")}
         model.policy.load_state_dict(weights)
         return int(record["env_steps"])
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise RunError(f"no policy in {folder}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())  # torch's is long
+        raise RunError(f"no policy of this run's in {folder}: {reason:.200}") from error
 
 
 def _moments(model: OnPolicyAlgorithm) -> dict[str, torch.Tensor]:

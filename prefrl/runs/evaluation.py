@@ -64,14 +64,9 @@ def evaluate(
     venv = model.get_env()
     assert venv is not None
     seed = evaluation_seed(config) if seed is None else seed
+    sampled = policy_acts(model)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-
-    def sampled(observations: NDArray[np.generic]) -> NDArray[np.generic]:
-        if model.use_sde:
-            model.policy.reset_noise(len(observations))
-        normalised = venv.normalize_obs(observations)  # type: ignore[attr-defined]
-        return model.predict(normalised, deterministic=False)[0]
 
     def at_random(observations: NDArray[np.generic]) -> NDArray[np.generic]:
         return np.array([venv.action_space.sample() for _ in observations])
@@ -97,6 +92,20 @@ def summary(evaluation: Evaluation, clip_length: int) -> dict[str, Any]:
         "reward_correlation": correlations(final, clip_length) if learned else None,
         "reward_correlation_random_policy": correlations(random, clip_length) if learned else None,
     }
+
+
+def policy_acts(model: OnPolicyAlgorithm, deterministic: bool = False) -> Act:
+    """How a policy acts on raw observations: by chance as in training, or always the likeliest."""
+    venv = model.get_env()
+    assert venv is not None
+
+    def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        if model.use_sde:
+            model.policy.reset_noise(len(observations))
+        normalised = venv.normalize_obs(observations)  # type: ignore[attr-defined]
+        return model.predict(normalised, deterministic=deterministic)[0]
+
+    return act
 
 
 def evaluation_seed(config: Config) -> int:

@@ -3,14 +3,13 @@
 import json
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from prefrl.link import Reporter
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory, finite, write_bytes
-from prefrl.runs.evaluation import Evaluation, clip_sums, evaluate, evaluation_seed, summary
-from prefrl.runs.video import episode_frames, frames_per_second, write_mp4
+from prefrl.runs.evaluation import Evaluation, clip_sums, evaluate, summary
+from prefrl.runs.filming import MOST_STEPS, film
+from prefrl.runs.replay import play
+from prefrl.runs.trained import Trained
 
 
 def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
@@ -21,16 +20,9 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     found = evaluate(config, loop.model, predictor, config.evaluation_episodes)
     _log_clip_rewards(found, loop, run)
     reporter.progress({"policy": "recording a video"})
-
-    def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
-        return loop.model.predict(loop.venv.normalize_obs(observations))[0]
-
+    trained = Trained(config, loop.model, predictor, loop.recorder.env_steps)
     try:
-        write_mp4(
-            run.videos / "evaluation.mp4",
-            episode_frames(config, act, evaluation_seed(config)),
-            frames_per_second(config.env),
-        )
+        film(play(trained, "last", most_steps=MOST_STEPS), run.videos / "evaluation.mp4")
     # Renderers fail in ways of their own, and none of them is worth a finished run.
     except Exception as error:
         reporter.warn(f"no video: {error}")

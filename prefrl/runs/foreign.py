@@ -1,23 +1,64 @@
-"""Run directories come from anywhere: code that they name runs only if it is named again here."""
+"""Runs that may come from anyone: nothing in them is executed. Imports no torch.
 
-from collections.abc import Iterable
+Weights are tensors and JSON, and are read as such. What is left is checked here: modules that the
+configuration names are code of whoever wrote it, and links lead to files that are none of the run.
+"""
 
-from prefrl.config import ConfigError, EnvConfig
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from prefrl.config import Config, ConfigError
+from prefrl.config_file import load_config
+from prefrl.limits import check
+from prefrl.run_directory import RunDirectory, RunError
 
 
-def refuse_unnamed(env: EnvConfig, named: Iterable[str]) -> None:
-    """Check that a person has named all modules that making this environment would import.
-
-    Args:
-        env: As a run directory has it.
-        named: What was said with `--env-import` on the command line.
+def open_run(path: Path) -> RunDirectory:
+    """A run that consists of files and folders alone.
 
     Raises:
-        ConfigError: There are others.
+        RunError: There is none; or it has a link, which would lead reading and writing elsewhere,
+            or a pipe or device, on which reading may wait for ever.
     """
-    module, colon, _ = env.id.partition(":")  # Gymnasium imports what stands before it
-    wanted = dict.fromkeys((*env.import_modules, *([module] if colon else [])))
-    missing = [module for module in wanted if module not in set(named)]
-    if missing:
-        options = " ".join(f"--env-import {module!r}" for module in missing)
-        raise ConfigError(f"the run names code, which runs only if you name it too: {options}")
+    run = RunDirectory.open(path)
+    for folder, folders, files in os.walk(run.path):
+        for name in (*folders, *files):
+            entry = Path(folder, name)
+            try:
+                mode = entry.lstat().st_mode
+            except FileNotFoundError:  # the run is still going on
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise RunError(f"{str(entry)!r} is no plain file or folder: runs have no others")
+    return run
+
+
+def config_of(run: RunDirectory, imports: Sequence[str]) -> Config:
+    """The configuration of a run, with those modules to import that a person named, and no others.
+
+    Args:
+        run: Whose it is.
+        imports: Modules that whoever asks trusts.
+
+    Raises:
+        ConfigError: It cannot be read; its settings cannot work; or it needs modules that were not
+            named.
+    """
+    config = load_config(run.config)
+    check(config)
+    env = config.env
+    for text in (env.id, *env.import_modules, *env.arguments):
+        if not text.isprintable():
+            raise ConfigError(f"{run.config}: {text!r} cannot be printed")
+    module, colon, _ = env.id.partition(":")  # Gymnasium imports what stands before a colon
+    needed = dict.fromkeys((*env.import_modules, *([module] if colon else [])))
+    strange = [name for name in needed if name not in imports]
+    if strange:
+        names = " ".join(map(repr, strange))
+        raise ConfigError(
+            f"{run.path} names code that runs only if you name it too: --env-import {names}"
+        )
+    return replace(config, env=replace(env, import_modules=tuple(imports)))

@@ -1,22 +1,25 @@
 """What a run has learned, loaded from its tensors and JSON: no code of the run is executed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from prefrl.compute import prepare
 from prefrl.config import Config
-from prefrl.config_file import load_config
 from prefrl.policy.checkpoint import load_policy
 from prefrl.policy.environment import task_spaces
 from prefrl.policy.model import build_model
 from prefrl.policy.vec_env import make_vec_env, normalise
 from prefrl.reward.checkpoint import load_reward
-from prefrl.reward.ensemble import predictor_of
+from prefrl.reward.ensemble import RewardEnsemble, predictor_of
 from prefrl.reward.inputs import InputSpec
-from prefrl.run_directory import RunDirectory
+from prefrl.run_directory import RunDirectory, RunError
 from prefrl.runs.evaluation import evaluate, summary
+from prefrl.runs.foreign import config_of
 from prefrl.types import RewardPredictor
 
 
@@ -28,38 +31,72 @@ class Trained:
         config: Of the run.
         model: The policy; its environment carries the normalisation.
         predictor: The reward ensemble, None for the baseline.
+        env_steps: After how many steps the policy was saved.
     """
 
     config: Config
     model: OnPolicyAlgorithm
     predictor: RewardPredictor | None
+    env_steps: int
 
 
-def load_trained(run: RunDirectory, checkpoint: str = "last") -> Trained:
+def load_trained(
+    run: RunDirectory, checkpoint: str = "last", imports: Sequence[str] = ()
+) -> Trained:
     """The policy of a checkpoint, and the last reward.
+
+    Args:
+        run: Opened by `open_run`.
+        checkpoint: `last`, `best` or the steps in a numbered one's name.
+        imports: Modules that the run may import.
 
     Raises:
         ConfigError: The configuration cannot be read or its environment cannot be made.
         RunError: There is no such checkpoint.
     """
-    config = load_config(run.config)
+    config = config_of(run, imports)
     device, autocast = prepare(config)
     venv = normalise(make_vec_env(config.env, 1, config.seed), config, training=False)
     model = build_model(config, venv, device, autocast)
-    load_policy(run.checkpoint(checkpoint), model)
-    predictor = None
-    if config.reward == "learned":
-        snapshot = load_reward(run.checkpoint("last")).snapshot
-        predictor = predictor_of(
-            snapshot, InputSpec(task_spaces(config.env), config.predictor.inputs),
-            config.predictor, device, autocast,
-        )  # fmt: skip
-    return Trained(config, model, predictor)
+    env_steps = load_policy(_folder(run, checkpoint), model)
+    predictor = load_ensemble(run, config, device, autocast) if config.reward == "learned" else None
+    return Trained(config, model, predictor, env_steps)
 
 
-def evaluate_run(run: RunDirectory, episodes: int | None, seed: int | None) -> dict[str, Any]:
+def load_ensemble(
+    run: RunDirectory, config: Config, device: torch.device, autocast: torch.dtype
+) -> RewardEnsemble:
+    """The last reward ensemble of a run.
+
+    Raises:
+        RunError: There is none, or it is another network's.
+    """
+    folder = run.checkpoint("last")
+    spec = InputSpec(task_spaces(config.env), config.predictor.inputs)
+    try:
+        snapshot = load_reward(folder).snapshot
+        for numbers in (snapshot.means, snapshot.deviations):
+            if numbers.shape != (config.predictor.members,):
+                raise RuntimeError(f"{list(numbers.shape)} figures of normalisation")
+        return predictor_of(snapshot, spec, config.predictor, device, autocast)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"no reward ensemble of this run's in {folder}: {reason:.200}") from error
+
+
+def _folder(run: RunDirectory, checkpoint: str) -> Path:
+    there = sorted(path.name for path in run.checkpoints.glob("*") if path.is_dir())
+    if checkpoint not in there:  # which no path that leads elsewhere is
+        names = ", ".join(there) or "none"
+        raise RunError(f"{run.path} has no policy {checkpoint!r}; its checkpoints: {names}")
+    return run.checkpoint(checkpoint)
+
+
+def evaluate_run(
+    run: RunDirectory, episodes: int | None, seed: int | None, imports: Sequence[str] = ()
+) -> dict[str, Any]:
     """Evaluate a run's last policy anew; see `summary`."""
-    trained = load_trained(run)
+    trained = load_trained(run, imports=imports)
     episodes = episodes or trained.config.evaluation_episodes
     found = evaluate(trained.config, trained.model, trained.predictor, episodes, seed)
     return summary(found, trained.config.env.clip_length)

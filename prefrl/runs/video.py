@@ -1,83 +1,112 @@
-"""A video of one episode."""
+"""Videos of frames: files that browsers play, and a window."""
 
-from collections.abc import Iterable, Iterator
+import itertools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from prefrl.config import Config, EnvConfig
-from prefrl.policy.atari_form import is_atari
-from prefrl.policy.environment import make_env
-from prefrl.policy.vec_env import make_vec_env
-from prefrl.runs.evaluation import Act
+from prefrl.config import ConfigError
 
-MAX_FRAMES = 3000  # a video that nobody watches to the end helps nobody
-LEAST_WIDTH = 320
+Frames = Iterable[NDArray[np.uint8]]
 
-
-class NoPictures(Exception):
-    """The environment cannot be rendered; says why."""
+X264 = {"crf": "20", "preset": "ultrafast", "g": "30"}  # a page that scrubs seeks often
+MOST_GIF_RATE = 50.0  # browsers slow down what is faster
+PALETTE_FRAMES = 50  # of a GIF, from which its colours are chosen
 
 
-def frames_per_second(config: EnvConfig) -> float:
-    """Decisions a second at which the environment wants to be shown.
+def write_mp4(path: Path, frames: Frames, fps: float) -> None:
+    """Write H.264 that browsers play, and begin to play before they have all of it.
 
-    Raises:
-        NoPictures: It does not render `rgb_array`.
-    """
-    if is_atari(config.id):
-        return 60 / config.atari_frame_skip
-    env = make_env(config)
-    metadata = env.metadata
-    env.close()
-    if "rgb_array" not in metadata.get("render_modes", ()):
-        raise NoPictures(f"{config.id} does not render rgb_array")
-    return float(metadata.get("render_fps", 30))
-
-
-def episode_frames(config: Config, act: Act, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames of one episode in the environment's own colours, `[H, W, 3] uint8`."""
-    venv = make_vec_env(config.env, 1, seed, render_mode="rgb_array")
-    observations = venv.reset()
-    yield np.asarray(venv.env_method("render")[0], np.uint8)
-    for _ in range(MAX_FRAMES):
-        observations, _, dones, _ = venv.step(act(observations))  # type: ignore[arg-type]
-        if dones[0]:
-            break  # what could be rendered now is already the next episode
-        yield np.asarray(venv.env_method("render")[0], np.uint8)
-    venv.close()
-
-
-def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> int:
-    """Write H.264 that browsers play; small pictures are enlarged.
-
-    Returns:
-        How many frames were written.
+    Args:
+        path: Of the video.
+        frames: `[H, W, 3] uint8`, of one size, even on both sides.
+        fps: Frames a second.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    count, partial = 0, path.with_suffix(".partial.mp4")
-    with av.open(str(partial), "w") as container:
-        stream = container.add_stream("libx264", rate=round(fps))
-        stream.pix_fmt = "yuv420p"  # the only one all browsers play
+    partial = path.with_suffix(".partial.mp4")
+    try:
+        with av.open(str(partial), "w", options={"movflags": "faststart"}) as container:
+            _encode(container, frames, fps)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(container: av.container.OutputContainer, frames: Frames, fps: float) -> None:
+    stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1000), options=X264)
+    stream.pix_fmt = "yuv420p"  # the only one all browsers play
+
+    def encode(frame: NDArray[np.uint8]) -> None:
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+
+    before = None
+    with ThreadPoolExecutor(1) as pool:  # one frame is encoded while the next is drawn
         for frame in frames:
-            picture = _enlarged(frame)
-            if not count:
-                stream.height, stream.width = picture.shape[:2]
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
-                container.mux(packet)
-            count += 1
-        for packet in stream.encode():
-            container.mux(packet)
-    partial.replace(path)
-    return count
+            if before is None:
+                stream.height, stream.width = frame.shape[:2]
+            else:
+                before.result()
+            before = pool.submit(encode, frame)
+        if before is not None:
+            before.result()
+    container.mux(stream.encode())
 
 
-def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At least 320 pixels wide, and even on both sides, as yuv420p needs."""
-    scale = max(1, -(-LEAST_WIDTH // frame.shape[1]))
-    height, width = (side * scale // 2 * 2 for side in frame.shape[:2])
-    picture = cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.ascontiguousarray(picture, np.uint8)
+def write_gif(path: Path, frames: Callable[[], Frames], fps: float) -> None:
+    """Write a GIF of at most 50 frames a second that goes round for ever.
+
+    Args:
+        path: Of the GIF.
+        frames: Begins them anew: the colours are chosen before anything is written.
+        fps: Frames a second.
+    """
+    count = sum(1 for _ in frames())
+    sample = itertools.islice(frames(), 0, None, -(-count // PALETTE_FRAMES))
+    # Without dithering, which would flicker and make the file many times as large.
+    palette = Image.fromarray(np.concatenate(list(sample))).quantize(dither=Image.Dither.NONE)
+    every = math.ceil(fps / MOST_GIF_RATE)
+    pictures = (
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in itertools.islice(frames(), 0, None, every)
+    )
+    # A GIF counts in hundredths of a second: frame by frame rounded, it would run too fast.
+    ends = np.round(100 * every / fps * np.arange(-(-count // every) + 1)) * 10
+    partial = path.with_suffix(".partial.gif")
+    try:
+        next(pictures).save(
+            partial, save_all=True, append_images=pictures, duration=np.diff(ends).tolist(), loop=0
+        )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def show(frames: Frames, fps: float, title: str) -> None:
+    """Play in a window until its end, or until q or Escape is pressed.
+
+    Raises:
+        ConfigError: OpenCV cannot open windows, or there is no display.
+    """
+    if not cv2.currentUIFramework():
+        raise ConfigError(
+            "--window: this OpenCV was built without windows (pip install opencv-python in place "
+            "of opencv-python-headless); without --window a video is written"
+        )
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, displays)):
+        raise ConfigError("--window: there is no display; without --window a video is written")
+    for frame in frames:
+        cv2.imshow(title, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        if cv2.waitKey(max(1, round(1000 / fps))) in (ord("q"), 27):
+            break
+    cv2.destroyAllWindows()

@@ -1,0 +1,188 @@
+"""Commands that show and hand on what a run has learned: `replay`, `export`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tyro.conf import arg
+
+from prefrl.config import ConfigError
+from prefrl.run_directory import RunDirectory, RunError
+
+if TYPE_CHECKING:
+    from prefrl.runs.video import Frames
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """Write a video of a trained policy, with its rewards under the picture."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run's directory; of anyone's, nothing in it is executed."""
+    checkpoint: str = "last"
+    """`last`, `best` (by the true return), or the steps of a numbered one."""
+    episodes: int = 1
+    """How many are played, one after the other."""
+    seed: int | None = None
+    """Of environment and actions; by default that of the run's evaluation."""
+    deterministic: bool = False
+    """Always the likeliest action; else it is drawn, as in training."""
+    gif: bool = False
+    """Write a GIF too, such as a README shows."""
+    window: bool = False
+    """Play in a window instead (needs a display, and opencv-python with its windows)."""
+    clips: bool = False
+    """Show the clip pairs that were compared, with answers and the predictor's opinion, those it
+    gets wrong first."""
+    pairs: int = 20
+    """How many, with `--clips`."""
+    env_import: tuple[str, ...] = ()
+    """Modules that the run may import: code that you trust."""
+    sb3_zip: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Play a policy that plain SB3 saved, in the run's environment."""
+    i_trust_this_file: bool = False
+    """Needed with `--sb3-zip`: such a file can hold code, which loading runs."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a trained policy for others' software."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run's directory."""
+    format: Literal["sb3"] = "sb3"
+    """`sb3`: for `PPO.load` or `A2C.load`, where prefrl is not installed."""
+    checkpoint: str = "last"
+    """`last`, `best` (by the true return), or the steps of a numbered one."""
+    output: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Where to; by default exports/CHECKPOINT.zip in the run."""
+    env_import: tuple[str, ...] = ()
+    """Modules that the run may import: code that you trust."""
+
+
+def replay(args: list[str]) -> int:
+    """`prefrl replay`. Returns the exit code."""
+    from prefrl.arguments import find_modules_here, parse
+    from prefrl.runs.foreign import open_run
+
+    options = parse(ReplayOptions, "replay", None, args)
+    _check(options)
+    find_modules_here(options.env_import)
+    run = open_run(options.run)
+    try:
+        if options.clips:
+            _show_clips(run, options)
+        else:
+            _show_policy(run, options)
+    except OSError as error:
+        raise RunError(f"{error.filename or run.path}: {error.strerror or error}") from error
+    return 0
+
+
+def export(args: list[str]) -> int:
+    """`prefrl export`. Returns the exit code."""
+    from prefrl.arguments import find_modules_here, parse
+    from prefrl.runs.foreign import open_run
+
+    options = parse(ExportOptions, "export", None, args)
+    find_modules_here(options.env_import)
+    run = open_run(options.run)
+    from prefrl.runs.sb3_file import export_sb3
+    from prefrl.runs.trained import load_trained
+
+    trained = load_trained(run, options.checkpoint, options.env_import)
+    path = options.output or run.path / "exports" / f"{options.checkpoint}.zip"
+    if path.suffix != ".zip":
+        raise ConfigError(f"--output {path}: SB3 wants a name that ends with .zip")
+    try:
+        exported = export_sb3(trained, path)
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from error
+    print(path)
+    print(f"plays in {exported.environment}")
+    for remark in exported.remarks:
+        print(f"note: {remark}")
+    return 0
+
+
+def _check(options: ReplayOptions) -> None:
+    for name in ("episodes", "pairs"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    if options.seed is not None and not 0 <= options.seed < 2**31:
+        raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
+    if options.clips and (options.sb3_zip or options.checkpoint != "last"):
+        raise ConfigError("--clips shows the last reward, and no policy")
+    if options.gif and options.window:
+        raise ConfigError("--window writes no file: leave out --gif")
+    if options.sb3_zip and not options.i_trust_this_file:
+        raise ConfigError(
+            f"--sb3-zip {options.sb3_zip}: loading such a file runs any code that is in it; "
+            "if you trust who made it, add --i-trust-this-file"
+        )
+
+
+def _show_policy(run: RunDirectory, options: ReplayOptions) -> None:
+    from prefrl.runs.panel import replay_frames
+    from prefrl.runs.replay import play
+    from prefrl.runs.trained import load_trained
+
+    trained = load_trained(run, options.checkpoint, options.env_import)
+    policy, act = options.checkpoint, None
+    if options.sb3_zip is not None:
+        from prefrl.runs.sb3_file import load_sb3, sb3_acts
+
+        policy = f"sb3-{options.sb3_zip.stem}"
+        act = sb3_acts(load_sb3(options.sb3_zip), trained.config, options.deterministic)
+    replay = play(
+        trained, policy, episodes=options.episodes, seed=options.seed,
+        deterministic=options.deterministic, act=act,
+    )  # fmt: skip
+    drawn = "-deterministic" if options.deterministic else ""
+    video = run.videos / f"replay-{policy}-seed{replay.seed}{drawn}.mp4"
+    _deliver(lambda: replay_frames(replay), replay.frames_per_second, video, options)
+    if not options.window:
+        replay.save(video)
+
+
+def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
+    from prefrl.compute import prepare
+    from prefrl.labels.store import LabelStore
+    from prefrl.runs.clip_frames import frames_per_second, pair_frames
+    from prefrl.runs.clip_pairs import judged_pairs
+    from prefrl.runs.foreign import config_of
+    from prefrl.runs.trained import load_ensemble
+
+    config = config_of(run, options.env_import)
+    if config.reward != "learned":
+        raise RunError(f"{run.path} learned from the true reward: it has no clips")
+    ensemble = load_ensemble(run, config, *prepare(config))
+    with LabelStore.open(run.labels) as store:
+        pairs = judged_pairs(store, ensemble)
+        if not pairs:
+            raise RunError(f"{run.path}: no pair of clips was answered")
+        wrong = sum(pair.wrong for pair in pairs)
+        print(f"the predictor gets {wrong} of {len(pairs)} pairs wrong")
+        shown, fps = pairs[: options.pairs], frames_per_second(store, pairs)
+        _deliver(
+            lambda: pair_frames(store, ensemble, shown, fps), fps,
+            run.videos / "replay-clips.mp4", options,
+        )  # fmt: skip
+
+
+def _deliver(
+    frames: "Callable[[], Frames]", fps: float, video: Path, options: ReplayOptions
+) -> None:
+    """Show the frames in a window, or write them and say where."""
+    from prefrl.runs.video import show, write_gif, write_mp4
+
+    if options.window:
+        show(frames(), fps, video.stem)
+        return
+    write_mp4(video, frames(), fps)
+    print(video)
+    if options.gif:
+        write_gif(video.with_suffix(".gif"), frames, fps)
+        print(video.with_suffix(".gif"))

@@ -1,0 +1,316 @@
+"""What a replay shows is what was played: pictures, rewards and curves, step by step."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from untrained_run import untrained_run
+
+from prefrl.cli import main
+from prefrl.config import ConfigError
+from prefrl.policy.camera import make_filmed_env
+from prefrl.run_directory import RunDirectory
+from prefrl.runs import video
+from prefrl.runs.evaluation import evaluate, evaluation_seed
+from prefrl.runs.foreign import open_run
+from prefrl.runs.panel import (
+    CURVE,
+    GROUND,
+    HEAD,
+    PLOT,
+    PREDICTED,
+    TEXT,
+    TRUE,
+    Panel,
+    curves,
+    replay_frames,
+    to_one_scale,
+)
+from prefrl.runs.replay import Replay, play
+from prefrl.runs.trained import load_trained
+from prefrl.runs.video import show, write_gif, write_mp4
+from prefrl.types import Clip
+
+SHORT = {"env_arguments": ("max_frames=80",)}  # 20 decisions
+SEED = 2**30
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    path = tmp_path_factory.mktemp("replay") / "run"
+    return untrained_run(path, "prefrl/MovingDotPosition-v0", **SHORT)
+
+
+@pytest.fixture(scope="module")
+def replay(run: RunDirectory) -> Replay:
+    return play(load_trained(run), "last", episodes=2)
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: str | Path) -> str:
+        assert main([str(argument) for argument in arguments]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1), err
+        return err
+
+    return run
+
+
+def test_the_command_writes_a_video_that_browsers_play_and_prints_its_path(run, capsys):
+    assert main(["replay", str(run.path), "--episodes", "2"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == run.videos / f"replay-last-seed{SEED}.mp4"
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == 15
+        assert (stream.width, stream.height) == (320, 420 + 2 * CURVE)
+    assert len(decoded(path)) == 2 * 21
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # playable before it is whole
+    assert not list(run.videos.glob("*.partial*"))
+
+
+def test_frame_t_shows_the_environment_after_t_steps_in_its_own_colours(run, replay, tmp_path):
+    write_mp4(tmp_path / "x.mp4", replay_frames(replay), 15)
+    frames = decoded(tmp_path / "x.mp4")
+    env = make_filmed_env(load_trained(run).config.env)
+    env.reset(seed=SEED)
+    episode = replay.episodes[0]
+    for t, action in enumerate([None, *episode.trajectory.actions]):
+        if action is not None:
+            env.step(action)
+        true = env.picture()
+        assert (episode.picture(t) == true).all()
+        shown = frames[t][:420:2, :320:2].astype(int)
+        assert np.abs(shown - true).mean() < 2
+
+
+def test_colours_survive_the_video(tmp_path):
+    run = untrained_run(tmp_path / "run", "Pendulum-v1", env_time_limit=5, env_clip_length=5)
+    replay = play(load_trained(run), "last")
+    write_mp4(tmp_path / "x.mp4", replay_frames(replay), 30)
+    picture, frame = replay.episodes[0].picture(3), decoded(tmp_path / "x.mp4")[3][:500]
+    red = (picture[:, :, 0] > 150) & (picture[:, :, 1] < 100)
+    assert red.sum() > 1000
+    inside = cv2.erode(red.astype(np.uint8), np.ones((5, 5))) > 0
+    assert np.abs(frame[inside].astype(int) - picture[inside]).mean() < 6
+
+
+def test_the_rewards_on_record_are_those_of_the_policy_evaluated(run, replay):
+    trained = load_trained(run)
+    found = evaluate(trained.config, trained.model, trained.predictor, 2)
+    returns = [float(episode.true.sum()) for episode in replay.episodes]
+    assert np.mean(returns) == pytest.approx(found["true_return"]["mean"])
+    predicted = [float(e.predicted.mean(0).sum()) for e in replay.episodes]
+    assert np.mean(predicted) == pytest.approx(found["predicted_return"]["mean"], rel=1e-5)
+    best = [episode.best_possible for episode in replay.episodes]
+    assert np.mean(best) == found["best_possible"]
+
+
+@pytest.mark.parametrize("env_id", ["prefrl/MovingDotPosition-v0", "prefrl/MovingDot-v0"])
+def test_the_trajectory_is_what_the_predictor_saw(env_id, tmp_path):
+    trained = load_trained(untrained_run(tmp_path / "run", env_id, **SHORT))
+    for episode in play(trained, "last", episodes=2).episodes:
+        seen = episode.trajectory.stacked()
+        again = trained.predictor.predict(seen[:-1], episode.trajectory.actions, seen[1:])
+        np.testing.assert_allclose(episode.predicted, again, atol=1e-5)
+        assert episode.disagreement == pytest.approx(again.std(0), abs=1e-5)
+
+
+def test_what_lies_beside_the_video_is_the_replay(run, capsys):
+    assert main(["replay", str(run.path), "--episodes", "2", "--seed", "7"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    replay = play(load_trained(run), "last", episodes=2, seed=7)
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["video"] == path.name
+    assert (record["env_steps"], record["seed"], record["policy"]) == (1234, 7, "last")
+    assert [e["first_frame"] for e in record["episodes"]] == [0, 21]
+    arrays = np.load(path.with_suffix(".npz"), allow_pickle=False)
+    for number, (said, episode) in enumerate(zip(record["episodes"], replay.episodes, strict=True)):
+        assert said["true_rewards"] == episode.true.tolist()
+        assert said["predicted_rewards"] == episode.predicted.tolist()
+        assert said["disagreement"] == episode.disagreement.tolist()
+        names = ("observations", "starts", "actions", "true_rewards")
+        kept = Clip(*(arrays[f"{name}_{number}"] for name in names), env_step=0)
+        assert kept.id == episode.trajectory.id
+
+
+def test_seeds_and_likeliest_actions_decide_what_is_played(run):
+    trained = load_trained(run)
+
+    def actions(**choices: object) -> list[int]:
+        return play(trained, "last", **choices).episodes[0].trajectory.actions.tolist()
+
+    assert actions() == actions()
+    assert actions(seed=1) != actions(seed=2)
+    assert actions() != actions(deterministic=True)
+    assert len(actions(most_steps=7)) == 7
+
+
+def test_the_baseline_shows_the_true_reward_alone(tmp_path):
+    run = untrained_run(tmp_path / "run", "prefrl/MovingDotPosition-v0", **SHORT, reward="true")
+    replay = play(load_trained(run), "last")
+    assert replay.episodes[0].predicted is None
+    assert next(replay_frames(replay)).shape == (420 + CURVE, 320, 3)
+
+
+def row_of(canvas: np.ndarray, x: int, colour: tuple[int, int, int]) -> float:
+    """The height at which a column is nearest to a colour."""
+    distance = np.abs(canvas[HEAD : HEAD + PLOT, x].astype(int) - colour).sum(1)
+    return float(distance.argmin())
+
+
+def test_the_curve_drawn_is_the_mean_of_the_members_and_the_band_spans_them():
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.normal(size=20))
+    predicted = smooth + np.array([[-2.0], [0.3], [2.0]])
+    (curve, _) = curves(predicted, np.zeros(20))
+    canvas = Panel([curve], 320).draw(20)  # 16 pixels a step
+    per_unit = (PLOT - 5) / (curve.high - curve.low)
+    for i in range(19):
+        x = round((i + 0.5) * 16)
+        mean, low, high = predicted[:, i].mean(), predicted[:, i].min(), predicted[:, i].max()
+        assert row_of(canvas, x, PREDICTED) == pytest.approx(
+            2 + (curve.high - mean) * per_unit, abs=1.5
+        )
+        painted = np.flatnonzero(np.abs(canvas[HEAD : HEAD + PLOT, x].astype(int) - GROUND).sum(1))
+        inside = [2 + (curve.high - value) * per_unit for value in (high, low)]
+        assert painted.min() <= inside[0] + 1
+        assert painted.max() >= inside[1] - 1
+
+
+def test_the_line_stands_at_the_newest_reward_and_later_ones_are_dim():
+    panel = Panel(curves(None, np.ones(20)), 320)
+    for t in (4, 8, 20):
+        canvas = panel.draw(t)
+        x = round((t - 0.5) * 16)
+        assert (canvas[HEAD : HEAD + PLOT, x] == TEXT).all()
+        row = 2
+        if t < 20:
+            assert canvas[HEAD + row, x + 16].sum() < 0.7 * canvas[HEAD + row, x - 4].sum()
+
+
+def test_long_episodes_scroll():
+    true = np.zeros(1000)
+    true[500] = 1.0
+    panel = Panel(curves(None, true), 320)  # 160 steps fit
+    later = panel.draw(520)
+    assert row_of(later, 121, TRUE) < 5  # 20 steps to the left of the line in the middle
+    assert row_of(later, 60, TRUE) > 50
+    assert (panel.draw(300)[HEAD:, :150] == panel.draw(310)[HEAD:, :150]).all()  # 0 throughout
+
+
+def test_two_clips_are_drawn_to_one_scale():
+    first, second = curves(None, np.array([0.0, 1.0])), curves(None, np.array([-3.0, 0.0]))
+    for shown in to_one_scale(first, second):
+        assert (shown[0].low, shown[0].high) == (-3, 1)
+
+
+def test_constant_rewards_can_be_drawn():
+    for value in (0.0, 5.0):
+        panel = Panel(curves(np.full((3, 4), value), np.full(4, value)), 320)
+        assert panel.draw(0).shape == panel.draw(4).shape == (2 * CURVE, 320, 3)
+
+
+def test_a_gif_goes_at_the_same_speed_with_at_most_50_frames_a_second(run, tmp_path, capsys):
+    assert main(["replay", str(run.path), "--gif", "--deterministic"]) == 0
+    *_, path = capsys.readouterr().out.split()
+    with Image.open(path) as gif:
+        assert (gif.format, gif.size) == ("GIF", (320, 420 + 2 * CURVE))
+        shown = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            shown.append(gif.info["duration"])
+    assert sum(shown) == pytest.approx(1000 * 21 / 15, abs=10)
+    frames = [np.full((40, 40, 3), 2 * i, np.uint8) for i in range(100)]
+    write_gif(tmp_path / "fast.gif", lambda: iter(frames), 100)
+    with Image.open(tmp_path / "fast.gif") as gif:
+        assert gif.n_frames == 50
+        assert gif.info["duration"] == 20
+
+
+def test_an_environment_that_cannot_be_rendered_is_refused_in_one_line(
+    tmp_path, monkeypatch, refused
+):
+    (tmp_path / "blind_environments.py").write_text(
+        "import gymnasium, numpy\n"
+        "class Blind(gymnasium.Env):\n"
+        "    observation_space = gymnasium.spaces.Box(-1, 1, (2,), numpy.float32)\n"
+        "    action_space = gymnasium.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        return numpy.zeros(2, numpy.float32), {}\n"
+        "    def step(self, action):\n"
+        "        return numpy.zeros(2, numpy.float32), 0.0, False, False, {}\n"
+        "gymnasium.register('blind/Blind-v0', entry_point=Blind)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = untrained_run(
+        tmp_path / "r", "blind/Blind-v0", env_import_modules=("blind_environments",)
+    )
+    said = refused("replay", run.path, "--env-import", "blind_environments")
+    assert "blind/Blind-v0 cannot be rendered, so there is nothing to see: " in said
+    assert not run.videos.exists()
+
+
+def test_checkpoints_are_named_where_one_is_absent_and_lead_nowhere_else(run, refused):
+    assert "has no policy '5'; its checkpoints: last" in refused(
+        "replay", run.path, "--checkpoint", "5"
+    )
+    for name in ("../..", "/etc", "."):
+        assert "has no policy" in refused("replay", run.path, "--checkpoint", name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--episodes", "0"], "--episodes: expected at least 1"),
+        (["--seed", "-1"], "--seed: expected 0 to"),
+        (["--clips", "--checkpoint", "best"], "--clips shows the last reward"),
+        (["--gif", "--window"], "leave out --gif"),
+        (["--window"], "--window: this OpenCV was built without windows"),
+        (["--clips"], "no pair of clips was answered"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_one_line(run, refused, arguments, said):
+    assert said in refused("replay", run.path, *arguments)
+
+
+def test_a_window_needs_a_display(monkeypatch):
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT5")
+    monkeypatch.setattr(video.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="--window: there is no display"):
+        show([], 15, "x")
+
+
+def test_a_window_shows_frames_in_true_colours_until_q_is_pressed(monkeypatch):
+    shown, keys = [], iter([-1, -1, ord("q")])
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT5")
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(cv2, "imshow", lambda title, frame: shown.append(frame))
+    monkeypatch.setattr(cv2, "waitKey", lambda ms: next(keys) if ms == 100 else None)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append("closed"))
+    frames = [np.full((2, 2, 3), (200, 1, i), np.uint8) for i in range(9)]
+    show(frames, 10, "x")
+    assert len(shown) == 4
+    assert shown[1][0, 0].tolist() == [1, 1, 200]  # OpenCV's order is BGR
+    assert shown[-1] == "closed"
+
+
+def test_the_default_seed_is_that_of_the_evaluation(run, replay):
+    assert replay.seed == evaluation_seed(load_trained(run).config) == SEED
+    assert open_run(run.path) == run

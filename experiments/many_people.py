@@ -10,6 +10,7 @@ people than `--overlap`, and an answer is confirmed within 50 ms at the 95th per
 
 import csv
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import numpy as np
 from http_person import HttpPerson
 from seeds import RESULTS
 
+from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
 
 PEOPLE, OVERLAP, EVERY_S = 20, 2, 3.0
@@ -51,8 +53,7 @@ def measure(run: Path, each: int) -> dict[str, float]:
         assert training.stdout is not None
         link = next(found[0] for line in training.stdout if (found := re.search(r"http\S+", line)))
         threading.Thread(target=training.stdout.read, daemon=True).start()
-        links = [link, *(invited(run, f"person {i}") for i in range(1, PEOPLE))]
-        people = [HttpPerson(each_link) for each_link in links]
+        people = [HttpPerson(each_link) for each_link in (link, *invite_all(run, link))]
         with_answers = [threading.Thread(target=answer, args=(p, each)) for p in people]
         for i, thread in enumerate(with_answers):
             thread.start()
@@ -77,16 +78,15 @@ def measure(run: Path, each: int) -> dict[str, float]:
     }
 
 
-def invited(run: Path, name: str) -> str:
-    """A link for one more person."""
-    for _ in range(100):
-        done = subprocess.run(
-            [PREFRL, "label", run, "--invite", name], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            return re.findall(r"http\S+", done.stdout)[0]
-        time.sleep(0.2)
-    raise RuntimeError(done.stderr)
+def invite_all(run: Path, link: str) -> list[str]:
+    """Links for all but the owner."""
+    address = link.partition("?")[0]
+    tokens = {f"person {i}": secrets.token_urlsafe(32) for i in range(1, PEOPLE)}
+    with LabelStore.open(run / "labels.sqlite3") as store:
+        desk = LabelDesk(store, np.random.default_rng(0))
+        for name, token in tokens.items():
+            desk.add_invitation(name, token)
+    return [f"{address}?token={token}" for token in tokens.values()]
 
 
 def answer(person: HttpPerson, n: int) -> None:

@@ -34,7 +34,7 @@ def pages(
 
     @routes.get("/progress")
     def progress() -> str:
-        given = store.counts().answered
+        given = store.answered()
         return render_template(
             "progress.html",
             run=name,

@@ -1,5 +1,6 @@
 """The page on the network: a port is found, waitress serves."""
 
+import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> No
     """
     port: int = listening.getsockname()[1]
     app = create_app(run, Settings(port=port, host_names=host_names(host), **settings))
+    # Its warnings of a queue of one request or two would fill the run's terminal.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = waitress.create_server(app, sockets=[listening], threads=THREADS, ident=None)
     write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
     server.run()

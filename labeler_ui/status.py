@@ -58,7 +58,7 @@ def page_status(
     now: float,
 ) -> Status:
     """The figures as they are now; what is ready is ready for this labeler."""
-    given, rate = store.counts().answered, pace.per_hour(now)
+    given, rate = store.answered(), pace.per_hour(now)
     left_s = math.ceil(max(0, budget - given) * 3600 / rate) if rate else None
     return {
         "given": given,

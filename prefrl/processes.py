@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 REPORT_EVERY_S = 0.2
+NICENESS = 5
 IDLE_S = 0.03  # how long a reward loop with nothing to do rests
 
 
@@ -158,11 +159,13 @@ def drain(queue: "Queue[T]") -> list[T]:
 
 def policy_process(assignment: Assignment, wires: Wires) -> None:
     """Train the policy, with the reward side in another process or on the true reward."""
+    _let_people_first(assignment)
     _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
 
 
 def reward_process(assignment: Assignment, wires: Wires) -> None:
     """Fit rewards until the policy has learned."""
+    _let_people_first(assignment)
 
     def work() -> dict[str, Any]:
         from prefrl.reward.loop import run_until
@@ -239,6 +242,12 @@ def page_process(assignment: PageAssignment) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     serve(assignment.run_path, assignment.listening, assignment.host, **assignment.settings)
+
+
+def _let_people_first(assignment: Assignment) -> None:
+    """Where people label, the page answers before the training goes on."""
+    if assignment.config.label.labeler == "human":
+        os.nice(NICENESS)
 
 
 def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:

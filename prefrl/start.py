@@ -178,7 +178,7 @@ def _labels_given(labels_from: Path | None, task: dict[str, Any]) -> int:
         return 0
     with LabelStore.open(RunDirectory.open(labels_from).labels) as store:
         store.check_fingerprint(task)
-        return store.counts().answered
+        return store.answered()
 
 
 def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]) -> Path | None:

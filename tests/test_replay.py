@@ -110,7 +110,7 @@ def test_colours_survive_the_video(tmp_path):
 
 def test_the_rewards_on_record_are_those_of_the_policy_evaluated(run, replay):
     trained = load_trained(run)
-    found = evaluate(trained.config, trained.model, trained.predictor, 2)
+    found = summary(evaluate(trained.config, trained.model, trained.predictor, 2), 25)
     returns = [float(episode.true.sum()) for episode in replay.episodes]
     assert np.mean(returns) == pytest.approx(found["true_return"]["mean"])
     predicted = [float(e.predicted.mean(0).sum()) for e in replay.episodes]

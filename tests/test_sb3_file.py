@@ -19,7 +19,7 @@ from untrained_run import untrained_run
 from prefrl.cli import main
 from prefrl.config import ConfigError, PolicyConfig
 from prefrl.run_directory import RunDirectory, RunError
-from prefrl.runs.evaluation import evaluate, policy_acts
+from prefrl.runs.evaluation import evaluate, policy_acts, summary
 from prefrl.runs.replay import play
 from prefrl.runs.sb3_file import export_sb3, load_sb3, sb3_acts
 from prefrl.runs.trained import load_trained
@@ -78,7 +78,7 @@ def test_an_exported_policy_scores_the_same_where_prefrl_is_absent(
     done = run_python(ELSEWHERE, algo, path, environment, str(N_ENVS), str(EPISODES), str(SEED))
     assert done.returncode == 0, done.stderr
     trained = load_trained(run)
-    here = evaluate(trained.config, trained.model, None, EPISODES, SEED)["true_return"]
+    here = summary(evaluate(trained.config, trained.model, None, EPISODES, SEED), 25)["true_return"]
     there = json.loads(done.stdout.splitlines()[-1])
     assert len(there) == here["episodes"] == EPISODES
     assert np.std(there) > 0
@@ -95,7 +95,7 @@ def test_an_exported_image_policy_plays_the_same_game_elsewhere(tmp_path, capsys
     done = run_python(ELSEWHERE, "ppo", path, environment, "1", "2", str(SEED))
     assert done.returncode == 0, done.stderr
     trained = load_trained(run)
-    here = evaluate(trained.config, trained.model, None, 2, SEED)["true_return"]
+    here = summary(evaluate(trained.config, trained.model, None, 2, SEED), 25)["true_return"]
     assert np.mean(json.loads(done.stdout.splitlines()[-1])) == here["mean"]
     assert here["mean"] < 0
 

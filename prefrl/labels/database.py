@@ -1,7 +1,8 @@
 """The database of a label store: connections, transactions, and the task that it belongs to."""
 
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self._engine = engine
+        self._writer = threading.Lock()
         self.name = name
 
     @classmethod
@@ -88,8 +90,10 @@ class Database:
         Raises:
             StoreError: The database refuses; begins with its name.
         """
+        # Threads wait for each other here: SQLite itself would let them sleep and try again.
+        turn = self._writer if writes else nullcontext()
         try:
-            with self._engine.begin() as connection:
+            with turn, self._engine.begin() as connection:
                 if writes:  # to own the one row of meta is to be the only writer, in any database
                     connection.execute(META.update().values(schema_version=SCHEMA_VERSION))
                 yield connection

@@ -41,6 +41,11 @@ from prefrl.types import (
 __all__ = ["Changes", "LabelStore", "StoreCounts", "StoreError"]
 
 
+_N_ANSWERED = sa.select(sa.func.count(QUERIES.c.id)).where(
+    QUERIES.c.repeat_of.is_(None), QUERIES.c.answered_by > 0
+)
+
+
 @dataclass(frozen=True)
 class Changes:
     """What the store has learnt since a position in its sequence of labels.
@@ -226,6 +231,11 @@ class LabelStore(Database):
                 .values(trained_position=position)
             )
 
+    def answered(self) -> int:
+        """How many queries have an answer that counts, repeats left out; as in `counts`."""
+        with self.transaction() as connection:
+            return connection.scalar(_N_ANSWERED) or 0
+
     def counts(self) -> StoreCounts:
         """How much is stored."""
         trains = QUERIES.c.repeat_of.is_(None)
@@ -238,7 +248,7 @@ class LabelStore(Database):
         queries = sa.select(sa.func.count(QUERIES.c.id)).where(trains)
         with self.transaction() as connection:
             n_queries = connection.scalar(queries)
-            n_answered = connection.scalar(queries.where(QUERIES.c.answered_by > 0))
+            n_answered = connection.scalar(_N_ANSWERED)
             rows = connection.execute(by_answer).all()
         numbers = dict.fromkeys(ANSWERS, 0)
         numbers.update((row.answer, row.n) for row in rows)

@@ -55,7 +55,7 @@ class Asker:
         self._pairs = store.pairs()
         self.asked = len(self._pairs)
         self.given_up = 0
-        self._first_clips = max(0, config.initial_clips - 2 * store.counts().answered)
+        self._first_clips = max(0, config.initial_clips - 2 * store.answered())
         self._rng = np.random.default_rng((config.seed, 1))
         self._looked_at = float("-inf")
 

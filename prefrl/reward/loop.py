@@ -68,7 +68,7 @@ class RewardLoop:
         self.ring = PreferenceRing(config.predictor.ring, config.predictor.members)
         self.stopwatch = Stopwatch()
         self.env_step = self.version = self.clips_received = 0
-        self.answered = store.counts().answered
+        self.answered = store.answered()
         self.validation_accuracy = float("nan")
         self._most_waiting = 0  # pairs found in the queue at once, since the last round
         self._last_count = (self.answered, time.perf_counter())
@@ -128,7 +128,7 @@ class RewardLoop:
         if changes.position == self._position:
             return
         self._position = changes.position
-        self.answered = self.store.counts().answered
+        self.answered = self.store.answered()
         self.reporter.progress({"labels": self.answered})
         for query_id, preference in changes.preferences.items():
             self.ring.set(query_id, preference)
@@ -194,11 +194,10 @@ class RewardLoop:
             )
 
     def _log(self, measured: dict[str, float]) -> None:
-        counts = self.store.counts()
         self.metrics.write(
             {
                 **measured,
-                "labels/answered": counts.answered,
+                "labels/answered": self.answered,
                 "labels/due": self.asker.schedule.due(self.env_step),
                 "labels/tie_share": float(np.mean(self.ring.mu == 0.5)),
                 "reward/clips_in_pool": len(self.pool),
@@ -209,7 +208,7 @@ class RewardLoop:
         self.metrics.write_timing(
             {
                 **{f"time/{name}_s": s for name, s in self.stopwatch.seconds().items()},
-                "time/labels_per_s": self._label_rate(counts.answered),
+                "time/labels_per_s": self._label_rate(self.answered),
                 "queue/pairs": self._most_waiting,
                 "memory/resident_bytes": process_memory(),
                 "memory/peak_bytes": peak_memory(),
@@ -217,9 +216,7 @@ class RewardLoop:
             self.env_step,
         )
         self._most_waiting = 0
-        self.reporter.progress(
-            {"labels": counts.answered, "validation_accuracy": self.validation_accuracy}
-        )
+        self.reporter.progress({"validation_accuracy": self.validation_accuracy})
 
     def _label_rate(self, answered: int) -> float:
         """Labels a second since the last round."""

@@ -102,7 +102,7 @@ def gather(
                 answer_pending(store, labeler)
             if len(pairs) < config.label.budget:
                 reporter.warn(f"only {len(pairs)} different pairs of clips could be made")
-        labels = store.counts().answered
+        labels = store.answered()
     return {"stopped": stopped(), "labels": labels, "env_steps": steps, "random_steps": steps}
 
 

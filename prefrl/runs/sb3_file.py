@@ -169,6 +169,11 @@ def _remarks(trained: Trained, observed: spaces.Space[Any]) -> list[str]:
     modules = list(trained.config.env.import_modules)
     modules += ["prefrl_envs"] if trained.config.env.id.startswith("prefrl/") else []
     remarks += [f"`import {module}` registers the environment" for module in modules]
+    if trained.config.env.atari_score != "shown":
+        remarks.append(
+            f"trained with the score {trained.config.env.atari_score}, which SB3's wrappers show: "
+            "games may differ"
+        )
     if trained.config.policy.use_sde:
         remarks.append("evaluate_policy draws no new exploration noise: use deterministic=True")
     venv = trained.model.get_env()

@@ -159,13 +159,14 @@ def drain(queue: "Queue[T]") -> list[T]:
 
 def policy_process(assignment: Assignment, wires: Wires) -> None:
     """Train the policy, with the reward side in another process or on the true reward."""
-    _let_people_first(assignment)
+    if assignment.config.label.labeler == "human":
+        # The page goes first; not the reward side, which may hold a lock that the page waits for.
+        os.nice(NICENESS)
     _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
 
 
 def reward_process(assignment: Assignment, wires: Wires) -> None:
     """Fit rewards until the policy has learned."""
-    _let_people_first(assignment)
 
     def work() -> dict[str, Any]:
         from prefrl.reward.loop import run_until
@@ -242,12 +243,6 @@ def page_process(assignment: PageAssignment) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     serve(assignment.run_path, assignment.listening, assignment.host, **assignment.settings)
-
-
-def _let_people_first(assignment: Assignment) -> None:
-    """Where people label, the page answers before the training goes on."""
-    if assignment.config.label.labeler == "human":
-        os.nice(NICENESS)
 
 
 def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:

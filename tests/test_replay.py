@@ -16,7 +16,7 @@ from prefrl.config import ConfigError
 from prefrl.policy.camera import make_filmed_env
 from prefrl.run_directory import RunDirectory
 from prefrl.runs import video
-from prefrl.runs.evaluation import evaluate, evaluation_seed
+from prefrl.runs.evaluation import evaluate, evaluation_seed, summary
 from prefrl.runs.foreign import open_run
 from prefrl.runs.panel import (
     CURVE,

@@ -199,12 +199,14 @@ class LabelStore(Database):
                 sa.select(QUERIES, LABELS.c.labeler, LABELS.c.answer, new.label("new"))
                 .join_from(LABELS, QUERIES)
                 .where(LABELS.c.query_id.in_(sa.select(LABELS.c.query_id).where(new)))
-                .where(QUERIES.c.repeat_of.is_(None), LABELS.c.position <= latest)
+                .where(LABELS.c.position <= latest)
                 .order_by(LABELS.c.position)
             ).all()
-        pairs = {row.id: (row.left, row.right) for row in rows if row.new}
+        # Repeats are left out here: SQLite would begin with all queries that are none.
+        trains = [row for row in rows if row.repeat_of is None]
+        pairs = {row.id: (row.left, row.right) for row in trains if row.new}
         answers: dict[str, dict[str, Answer | Withdrawn]] = {id: {} for id in pairs}
-        for row in rows:
+        for row in trains:
             answers[row.id][row.labeler] = row.answer  # a later answer replaces an earlier one
         return Changes(latest, self._preferences(pairs, answers))
 

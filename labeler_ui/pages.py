@@ -1,9 +1,11 @@
 """The two pages that people open, and the videos on the second."""
 
 import hashlib
+import re
 from typing import Any
 
 from flask import Blueprint, Response, g, render_template, send_from_directory, url_for
+from werkzeug.exceptions import NotFound
 
 from labeler_ui.charts import chart_of
 from labeler_ui.curves import curves_of
@@ -14,6 +16,8 @@ from prefrl.labels.desk import LabelDesk
 from prefrl.labels.figures import LabelerFigures
 from prefrl.labels.store import LabelStore
 from prefrl.run_directory import RunDirectory
+
+SHOWN_VIDEO = re.compile(r"evaluation|step-\d+")  # of the environment's pictures alone
 
 
 def pages(
@@ -47,14 +51,19 @@ def pages(
 
     @routes.get("/videos/<name>.mp4")
     def video(name: str) -> Response:
+        if not SHOWN_VIDEO.fullmatch(name):
+            raise NotFound("there is no such video")
         return send_from_directory(run.videos.resolve(), f"{name}.mp4", conditional=True)
 
     return routes
 
 
 def _newest_video(run: RunDirectory) -> str | None:
-    """The address of the newest whole video; it changes when the file does."""
-    files = [path for path in run.videos.glob("*.mp4") if not path.name.endswith(".partial.mp4")]
+    """The address of the newest video of an episode; it changes when the file does.
+
+    Not those that `prefrl replay` makes, which show the true rewards.
+    """
+    files = [*run.videos.glob("step-*[0-9].mp4"), *run.videos.glob("evaluation.mp4")]
     if not files:
         return None
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)

@@ -5,6 +5,7 @@ is recorded whole in `config.json`. Sources: "paper" is Christiano et al. 2017 (
 "reproduction" is mrahtz/learning-from-human-preferences (2018).
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -249,7 +250,14 @@ class Config:
     evaluation_episodes: int = 20
     """Episodes that the finished policy is evaluated on."""
     video_every: int = 0
-    """Steps between two checkpoints that are kept and filmed, beside the training. 0: none."""
+    """Steps between two checkpoints that are kept and filmed, beside the training. 0: none, but ten
+    in a run where people label: they want to see what they teach."""
+
+    @property
+    def film_every(self) -> int:
+        """Steps between two checkpoints that are filmed; 0: none are."""
+        people = self.label.labeler == "human" and self.reward == "learned"
+        return self.video_every or (math.ceil(self.total_timesteps / 10) if people else 0)
 
     @property
     def initial_labels(self) -> int:

@@ -23,6 +23,7 @@ from prefrl.run_directory import RunDirectory
 from prefrl.run_status import StatusFile
 
 GRACE_S = 7.5  # a stop is promised within 10 s
+FILMED_PAIRS = 8  # in the queue at most: films of two clips can take 25 MB
 PAGE_REST_S = 1.0  # at least so long lies between two starts of the label page
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Target = Callable[[Assignment, Wires], None]
@@ -99,7 +100,9 @@ def launch(
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     stop, learned = context.Event(), context.Event()
-    queues = context.Queue(assignment.config.label.queue_size), context.Queue()
+    label = assignment.config.label
+    size = label.queue_size if page is None else min(label.queue_size, FILMED_PAIRS)
+    queues = context.Queue(size), context.Queue()
     outcome, children = Outcome(), {}
     watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
     previous = _stop_on_signals(stop, outcome)
@@ -166,6 +169,9 @@ class _Watch:
             self.status.update(content)
         elif kind == "warning":
             self.display.warn(content)
+        elif kind == "failed" and child.process.name == "films":  # which nothing depends on
+            child.reported = True
+            self.display.warn(f"no more videos: {content.strip().splitlines()[-1]}")
         elif kind == "finished":
             child.reported = True
             peak = {

@@ -4,6 +4,8 @@ The only place that knows both loops. Targets are top-level functions, as `spawn
 torch inside: the launcher imports this module and must start at once.
 """
 
+import contextlib
+import math
 import os
 import threading
 import time
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REPORT_EVERY_S = 0.2
 NICENESS = 5
+PAIRS_AT_ONCE = 8
 IDLE_S = 0.03  # how long a reward loop with nothing to do rests
 
 
@@ -100,8 +103,8 @@ class QueueToPolicy:
         self._pairs, self._snapshots = wires.pairs, wires.snapshots
 
     def receive(self) -> list[ClipPair]:
-        """Take all pairs that have arrived."""
-        return drain(self._pairs)
+        """Take some of the pairs that have arrived: films take time, and a stop shall be soon."""
+        return drain(self._pairs, most=PAIRS_AT_ONCE)
 
     def publish(self, snapshot: RewardSnapshot) -> None:
         """Send the snapshot; the policy takes the newest."""
@@ -144,14 +147,13 @@ class InlineLink:
         return snapshot
 
 
-def drain(queue: "Queue[T]") -> list[T]:
-    """Everything in a queue, without waiting."""
+def drain(queue: "Queue[T]", most: float = math.inf) -> list[T]:
+    """What is in a queue, without waiting; at most so much."""
     items: list[T] = []
-    try:
-        while True:
+    with contextlib.suppress(Empty):
+        while len(items) < most:
             items.append(queue.get_nowait())
-    except Empty:
-        return items
+    return items
 
 
 # --- the processes ------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def train(
         targets = {"inline": processes.inline_process}
     elif learned:
         targets["reward"] = processes.reward_process
-    if config.video_every:
+    if config.film_every:
         targets["films"] = processes.film_process
     if listening is None:
         return _run(run, targets, assignment, learned)

@@ -310,13 +310,31 @@ def test_it_does_not_warn_where_half_are_ties(make_side):
     assert side.listener.warnings == []
 
 
-def test_incomparable_answers_teach_nothing_and_are_said_so(make_side):
+def test_a_budget_of_incomparable_answers_alone_is_an_error_and_no_wait_for_ever(make_side):
     side = make_side(labeler=LabelsByName("incomparable"))
     side.send(some_clips(20), 0)
-    side.turns()
-    assert side.loop.trainer.rounds == 0
+    with pytest.raises(RuntimeError, match="all 40 answers were 'incomparable'"):
+        side.turns()
     assert side.link.published == []
-    assert any("incomparable" in warning for warning in side.listener.warnings)
+
+
+def test_where_many_initial_answers_are_incomparable_more_are_asked_for(make_side):
+    class Squeamish(LabelsByName):
+        """Can compare every third pair."""
+
+        n = 0
+
+        def answer(self, query, left, right):
+            self.n += 1
+            self._answer = "incomparable" if self.n % 3 else "left"
+            return super().answer(query, left, right)
+
+    side = make_side(labeler=Squeamish("left"))
+    side.send(some_clips(20), 0)
+    side.turns()
+    (snapshot,) = side.link.published
+    assert snapshot.n_labels == 34  # 10 at first, then rounds of 6 until 10 could be compared
+    assert len(side.loop.ring) == 11
 
 
 def test_repeats_do_not_train(make_side):
@@ -398,11 +416,42 @@ def test_people_have_always_a_few_pairs_before_them_from_the_first_clips_on(peop
     side.send(some_clips(4), 0)  # of 20 that the random policy sends
     side.turns()
     assert side.loop.desk.ready(time.time()) == 3
-    side.send(some_clips(16, seed=1), 0)
+    side.send(some_clips(16, seed=1), 800)
     for answered in range(0, 21, 3):
         assert side.loop.store.counts().queries == answered + 3
         side.answers(3)
         side.turns()
+
+
+def test_before_the_first_clips_come_nothing_is_asked_and_nothing_given_up(people):
+    side = people()
+    assert side.turns() == 0
+    side.send(some_clips(2), 0)
+    for _ in range(5):
+        side.turns()
+    assert side.listener.warnings == []  # one pair; more clips will come
+    assert side.loop.desk.unanswered() == 1
+
+
+def test_who_is_alone_has_pairs_though_each_should_be_answered_by_two(people):
+    side = people(overlap=2)
+    side.send(some_clips(20), 0)
+    side.answers(10)
+    side.turns()
+    assert [snapshot.n_labels for snapshot in side.link.published] == [10]
+    assert side.loop.desk.ready(time.time(), "anna") >= 3
+
+
+def test_no_more_of_the_budget_is_asked_early_than_a_few_pairs(people):
+    side = people()
+    side.send(some_clips(20), 0)
+    side.answers(13)
+    side.turns()
+    assert side.loop.store.counts().queries == 13  # 10 initial ones, and 3 ahead of time
+    step = side.loop.asker.schedule.first_step_with(12)
+    side.send(some_clips(2, seed=4), step)
+    side.turns()
+    assert side.loop.store.counts().queries == 15
 
 
 def test_the_reward_side_does_not_wait_for_people(people):
@@ -414,7 +463,7 @@ def test_the_reward_side_does_not_wait_for_people(people):
 
 def test_a_round_of_answers_is_trained_on_and_not_a_part_of_one(people):
     side = people()
-    side.send(some_clips(20), 0)
+    side.send(some_clips(20), 800)
     side.turns()
     side.answers(9)
     side.turns()
@@ -480,7 +529,7 @@ def test_a_stop_before_there_are_clips_leaves_nothing_and_does_not_fail(people):
 
 def test_people_who_have_answered_all_that_can_be_asked_are_not_waited_for(people):
     side = people(pool_size=5)  # ten pairs, and not one more
-    side.send([*some_clips(5), *some_clips(1)], 0)
+    side.send([*some_clips(5), *some_clips(1)], 800)
     side.turns()
     side.answers(9)
     side.turns()

@@ -221,6 +221,12 @@ class LabelDesk:
         with self._store.transaction() as connection:
             return connection.scalar(sa.select(sa.func.count(QUERIES.c.id)).where(condition)) or 0
 
+    def untouched(self, now: float) -> int:
+        """How many queries nobody has answered nor has on a screen: anybody could be given them."""
+        condition = leases.untouched(now)
+        with self._store.transaction() as connection:
+            return connection.scalar(sa.select(sa.func.count(QUERIES.c.id)).where(condition)) or 0
+
     def unanswered(self) -> int:
         """How many queries nobody has answered: they are ready, or on somebody's screen."""
         unanswered = QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None)

@@ -91,6 +91,12 @@ def lendable(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]
     return sa.and_(open_to(holder, overlap, now), theirs, has_pictures())
 
 
+def untouched(now: float) -> sa.ColumnElement[bool]:
+    """Whether nobody has answered a query, no page shows it, and people could be shown it."""
+    live = sa.exists().where(LEASES.c.query_id == QUERIES.c.id, LEASES.c.expires_at > now)
+    return sa.and_(QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None), ~live, has_pictures())
+
+
 def held(
     connection: sa.Connection, holder: Holder, now: float, limit: int | None = None
 ) -> list[Lease]:

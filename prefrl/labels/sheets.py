@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from prefrl.labels.codec import StoreError
 from prefrl.labels.schema import SHEETS, UnknownId, known_ids
-from prefrl.types import Film
+from prefrl.types import FILM_WIDTH, Film
 
 # Larger canvases and textures are refused or scaled down by phones.
 MOST_SIDE = 4096
-# What people are shown need not be finer, and encoding takes some 10 ns for each byte of it.
-MOST_FRAME_WIDTH = 400
 # zlib's usual level: a clip of Pong takes 15 KB, with OpenCV's own choice for PNG 39 KB.
 COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 6)
 
@@ -88,7 +86,7 @@ def sheet_frames(sheets: Sheets) -> NDArray[np.uint8]:
 def _fitting(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames that are no larger than they can be shown."""
     _, height, width, _ = frames.shape
-    scale = min(1.0, MOST_FRAME_WIDTH / width, MOST_SIDE / height)
+    scale = min(1.0, FILM_WIDTH / width, MOST_SIDE / height)
     if scale == 1.0:
         return frames
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

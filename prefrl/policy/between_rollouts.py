@@ -51,7 +51,7 @@ class BetweenRollouts(BaseCallback):
         self._trained_since: float | None = None
         self._saved_at = time.perf_counter()
         self._last_rate = (loop.recorder.env_steps, time.perf_counter())
-        every = loop.config.video_every
+        every = loop.config.film_every
         self._film_at = loop.recorder.env_steps + every if every else math.inf
 
     def _on_rollout_start(self) -> None:
@@ -87,7 +87,7 @@ class BetweenRollouts(BaseCallback):
             self._saved_at = time.perf_counter()
         if recorder.env_steps >= self._film_at:
             loop.save(str(recorder.env_steps))  # its appearing is the order to film it
-            self._film_at = recorder.env_steps + loop.config.video_every
+            self._film_at = recorder.env_steps + loop.config.film_every
         self._trained_since = time.perf_counter()
 
     def _substitute(self) -> dict[str, float]:

@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.policy.atari_form import is_atari
 from prefrl.policy.environment import check_registered, make_env
+from prefrl.types import FILM_WIDTH
 
 FALLBACK_FRAMES_PER_SECOND = 15.0  # where the environment says nothing: as the paper shows Atari
 
@@ -58,7 +60,16 @@ class Camera(gym.Wrapper[Any, Any, Any, Any]):
             raise ValueError(
                 f"render(): expected [H, W, 3] uint8, got {list(picture.shape)} {picture.dtype}"
             )
+        return _no_wider(picture)
+
+
+def _no_wider(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Made smaller at once: a clip's pictures wait in memory and travel between processes."""
+    height, width, _ = picture.shape
+    if width <= FILM_WIDTH:
         return picture
+    size = (FILM_WIDTH, max(1, round(height * FILM_WIDTH / width)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def make_filmed_env(config: EnvConfig) -> Camera:

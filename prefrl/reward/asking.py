@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,12 +19,27 @@ from prefrl.types import Clip, Query
 LOOK_EVERY_S = 0.25
 
 
+@dataclass(frozen=True)
+class PolicyState:
+    """What the reward side knows of the policy.
+
+    Attributes:
+        env_step: How far it is.
+        clips_received: From it, in all.
+        waits: It takes no more steps until there is a newer snapshot.
+    """
+
+    env_step: int
+    clips_received: int
+    waits: bool
+
+
 class Asker:
     """Makes queries from the clips of the pool, until the budget is used.
 
     An oracle is asked for a round's labels when the first of them is due, and for all initial ones
-    together. People are asked ahead: `label.ahead` pairs always wait for them, from the first clips
-    on, because nobody waits willingly for the next pair.
+    together. People are asked ahead: `label.ahead` pairs wait for them, from the first clips on,
+    because nobody waits willingly for the next pair; but no more of the budget is spent early.
 
     Args:
         config: Of the run.
@@ -37,6 +53,7 @@ class Asker:
         schedule: When labels are due.
         asked: Queries so far, those stored before this run included.
         given_up: Labels of the budget for which no pair was left.
+        first_clips: That the random policy sends, and then waits.
     """
 
     def __init__(
@@ -55,28 +72,28 @@ class Asker:
         self._pairs = store.pairs()
         self.asked = len(self._pairs)
         self.given_up = 0
-        self._first_clips = max(0, config.initial_clips - 2 * store.answered())
+        self.first_clips = max(0, config.initial_clips - 2 * store.answered())
         self._rng = np.random.default_rng((config.seed, 1))
         self._looked_at = float("-inf")
 
-    def ask(self, env_step: int, clips_received: int, version: int) -> bool:
+    def ask(self, policy: PolicyState, version: int, more: bool) -> bool:
         """Put queries to the labelers if it is time. False when there was nothing to ask.
 
         Args:
-            env_step: How far the policy is.
-            clips_received: From it, in all.
+            policy: How far it is.
             version: Of the newest snapshot, 0 before the first.
+            more: The initial labels do not suffice: too few say which clip is better.
 
         Raises:
             RuntimeError: The random policy's clips are all alike.
         """
-        wanted = min(self._wanted(env_step, clips_received), self._left)
+        wanted = min(self._wanted(policy, more), self.left)
         if wanted <= 0:
             return False
         pairs = self._choose(wanted, version)
         if pairs:
-            self._put(pairs, env_step, version)
-        elif self._desk is None or not self._desk.unanswered():
+            self._put(pairs, policy.env_step, version)
+        elif self._desk is None or (policy.waits and not self._desk.unanswered()):
             self._give_up(wanted)
         return bool(pairs)
 
@@ -84,8 +101,8 @@ class Asker:
         """Make queries for all that is left of the budget, for people to answer after the run."""
         clips = self._clips()
         if len(clips) > 1:
-            pairs = random_pairs(clips, self._left, self._pairs, self._rng)
-            self._put(pairs, env_step, version)
+            left = self._config.budget - self.asked  # what was given up may be answered after all
+            self._put(random_pairs(clips, left, self._pairs, self._rng), env_step, version)
 
     def _clips(self) -> list[Clip]:
         """Those that the labelers can be shown."""
@@ -100,23 +117,27 @@ class Asker:
         return self.asked + self.given_up
 
     @property
-    def _left(self) -> int:
+    def left(self) -> int:
+        """Labels of the budget that were neither asked for nor given up."""
         return self._config.budget - self._settled
 
-    def _wanted(self, env_step: int, clips_received: int) -> int:
+    def _wanted(self, policy: PolicyState, more: bool) -> int:
+        due = self.schedule.due(policy.env_step)
         if self._desk is not None:
-            return self._missing(self._desk)
+            early = 0 if more else self._settled - due
+            return min(self._missing(self._desk), self._config.ahead - early)
         first = self._initial - self._settled
         if first > 0:
-            return first if clips_received >= self._first_clips else 0
-        return self._config.round_labels if self.schedule.due(env_step) > self._settled else 0
+            return first if policy.clips_received >= self.first_clips else 0
+        # Before there is a reward no step is taken, by which more labels would become due.
+        return self._config.round_labels if more or due > self._settled else 0
 
     def _missing(self, desk: LabelDesk) -> int:
         """How many pairs people should have before them, and have not."""
         if time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return 0
         self._looked_at = time.monotonic()
-        return self._config.ahead - desk.ready(time.time())
+        return self._config.ahead - desk.untouched(time.time())
 
     def _choose(self, n: int, version: int) -> list[Pair]:
         clips = self._clips()

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from prefrl.config import Config
+from prefrl.config import LEAST_INITIAL_LABELS, Config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.oracle import answer_pending
 from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.link import Reporter, RewardLink
 from prefrl.metrics import Metrics, Stopwatch, correlation, peak_memory, process_memory
-from prefrl.reward.asking import Asker
+from prefrl.reward.asking import Asker, PolicyState
 from prefrl.reward.checkpoint import SavedReward, save_reward
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.schedule import NEVER
@@ -72,6 +72,7 @@ class RewardLoop:
         self.validation_accuracy = float("nan")
         self._most_waiting = 0  # pairs found in the queue at once, since the last round
         self._last_count = (self.answered, time.perf_counter())
+        self._pause = NEVER  # where the policy waits for the next snapshot
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
 
@@ -92,11 +93,26 @@ class RewardLoop:
 
     def _round_is_full(self) -> bool:
         """Whether there are new answers enough to learn from, or no more to come for now."""
-        settled = self.answered + self.asker.given_up
+        if not self._fresh or not self._initial_labels_are_there():
+            return False
+        if self._knows_too_little() and self.asker.left > 0:
+            return False
+        all_answered = self.answered >= self.asker.asked
+        return all_answered or self._fresh >= self.config.label.round_labels
+
+    def _initial_labels_are_there(self) -> bool:
+        return self.answered + self.asker.given_up >= self.config.initial_labels
+
+    def _knows_too_little(self) -> bool:
+        """Whether so many initial answers were 'incomparable' that there is next to nothing to fit.
+
+        Asked for in vain, or not read from the store yet, are other reasons for a small ring.
+        """
         return (
-            self._fresh > 0
-            and settled >= self.config.initial_labels
-            and (self._fresh >= self.config.label.round_labels or self.answered >= self.asker.asked)
+            self.version == 0
+            and self._position > 0
+            and self._initial_labels_are_there()
+            and len(self.ring) + self.asker.given_up < LEAST_INITIAL_LABELS
         )
 
     def _receive(self) -> bool:
@@ -117,10 +133,17 @@ class RewardLoop:
 
     def _ask(self) -> bool:
         before = self.asker.given_up
-        asked = self.asker.ask(self.env_step, self.clips_received, self.version)
+        asked = self.asker.ask(self._policy_state(), self.version, more=self._knows_too_little())
         if self.asker.given_up > before and self.trainer.rounds:
             self._publish()  # the policy may go on
         return asked
+
+    def _policy_state(self) -> PolicyState:
+        if self.version == 0:
+            waits = self.clips_received >= self.asker.first_clips
+        else:
+            waits = self.env_step >= self._pause
+        return PolicyState(self.env_step, self.clips_received, waits)
 
     def _collect(self) -> None:
         """Take in what the store has learnt since we last looked."""
@@ -142,8 +165,9 @@ class RewardLoop:
         )
         self._fresh = 0
         if not self.ring:
-            self.reporter.warn("every answer was 'incomparable': nothing to fit yet")
-            return
+            raise RuntimeError(
+                f"all {self.answered} answers were 'incomparable': there is nothing to learn from"
+            )
         if first:
             self._warn_of_ties()
         self.reporter.progress({"reward": FITTING})
@@ -175,9 +199,8 @@ class RewardLoop:
         settled = self.answered + self.asker.given_up
         waits = self.config.label.wait and settled >= self.config.initial_labels
         pause = self.asker.schedule.pause_step(settled, self.config.label.round_labels)
-        snapshot = self.trainer.ensemble.snapshot(
-            self.version, self.answered, pause if waits else NEVER
-        )
+        self._pause = pause if waits else NEVER
+        snapshot = self.trainer.ensemble.snapshot(self.version, self.answered, self._pause)
         self.save(snapshot)
         self.link.publish(snapshot)
 

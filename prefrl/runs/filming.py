@@ -8,7 +8,7 @@ from pathlib import Path
 from prefrl.config import Config
 from prefrl.link import Reporter
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.panel import replay_frames
+from prefrl.runs.panel import plain_frames
 from prefrl.runs.replay import Replay, play
 from prefrl.runs.trained import load_trained
 from prefrl.runs.video import write_mp4
@@ -18,9 +18,8 @@ LOOK_EVERY_S = 1.0
 
 
 def film(replay: Replay, video: Path) -> None:
-    """Write a replay's video, and its rewards beside it."""
-    write_mp4(video, replay_frames(replay), replay.frames_per_second)
-    replay.save(video)
+    """Write a video of the pictures alone: people who label may see it, but no true reward."""
+    write_mp4(video, plain_frames(replay), replay.frames_per_second)
 
 
 def film_checkpoints(

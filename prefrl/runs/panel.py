@@ -150,6 +150,14 @@ def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     return np.ascontiguousarray(large, np.uint8)
 
 
+def plain_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
+    """The same without the rewards, for everybody's eyes: the environment's pictures alone."""
+    size = size_shown(replay.episodes[0].picture(0))
+    for episode in replay.episodes:
+        for t in range(len(episode.pictures)):
+            yield resized(episode.picture(t), size)
+
+
 def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
     """The frames of a replay's video, `[H, W, 3] uint8`: L + 1 of an episode of L steps."""
     size = size_shown(replay.episodes[0].picture(0))

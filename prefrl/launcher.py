@@ -24,6 +24,7 @@ from prefrl.run_status import StatusFile
 
 GRACE_S = 7.5  # a stop is promised within 10 s
 FILMED_PAIRS = 8  # in the queue at most: films of two clips can take 25 MB
+FILMS = "films"  # the process on which nothing depends
 PAGE_REST_S = 1.0  # at least so long lies between two starts of the label page
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Target = Callable[[Assignment, Wires], None]
@@ -159,6 +160,9 @@ class _Watch:
                 self.stop.set()
             if self.stop.is_set() and deadline == math.inf:
                 deadline = time.monotonic() + GRACE_S
+            for child in children.values():
+                # Not waited for: a video under way at the lowest priority can take its time.
+                child.reported |= self.stop.is_set() and child.process.name == FILMS
             if time.monotonic() > deadline:
                 return
 
@@ -169,7 +173,7 @@ class _Watch:
             self.status.update(content)
         elif kind == "warning":
             self.display.warn(content)
-        elif kind == "failed" and child.process.name == "films":  # which nothing depends on
+        elif kind == "failed" and child.process.name == FILMS:  # which nothing depends on
             child.reported = True
             self.display.warn(f"no more videos: {content.strip().splitlines()[-1]}")
         elif kind == "finished":

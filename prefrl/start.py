@@ -24,7 +24,7 @@ from prefrl.config_file import load_config, to_dict
 from prefrl.display import Display
 from prefrl.label_page import open_page
 from prefrl.labels.store import LabelStore
-from prefrl.launcher import Outcome, Target, launch, result, show_traceback
+from prefrl.launcher import FILMS, Outcome, Target, launch, result, show_traceback
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.provenance import provenance, write_end, write_source
@@ -95,7 +95,7 @@ def train(
     elif learned:
         targets["reward"] = processes.reward_process
     if config.film_every:
-        targets["films"] = processes.film_process
+        targets[FILMS] = processes.film_process
     if listening is None:
         return _run(run, targets, assignment, learned)
     with listening:

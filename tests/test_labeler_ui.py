@@ -488,7 +488,7 @@ def test_the_progress_page_draws_what_the_run_measured(run, page):
     assert "No video yet" in empty
     write_metrics(run.directory)
     run.directory.videos.mkdir()
-    for name in ("old", "new", "newest.partial"):
+    for name in ("step-100", "step-200", "step-300.partial", "replay-last"):
         (run.directory.videos / f"{name}.mp4").write_bytes(name.encode())
     page.answer(page.lease(1)[0]["query"], "left")
     text = page.get("/progress").text
@@ -496,9 +496,16 @@ def test_the_progress_page_draws_what_the_run_measured(run, page):
     assert "True return: " in text
     assert "1 of 20 answers" in text
     assert 'scope="row">anna' in text
-    assert 'src="/videos/new.mp4?' in text
-    assert page.get("/videos/new.mp4").data == b"new"
-    assert page.get("/videos/new.mp4", Range="bytes=1-1").data == b"e"
+    assert 'src="/videos/step-200.mp4?' in text
+    assert page.get("/videos/step-200.mp4").data == b"step-200"
+    assert page.get("/videos/step-200.mp4", Range="bytes=1-1").data == b"t"
+
+
+def test_a_video_that_shows_true_rewards_is_not_for_those_who_label(run, page):
+    run.directory.videos.mkdir()
+    (run.directory.videos / "replay-last.mp4").write_bytes(b"curves")
+    assert "No video yet" in page.get("/progress").text
+    assert page.get("/videos/replay-last.mp4").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["none", "..%2flabels", "%2e%2e/config"])

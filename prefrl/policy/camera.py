@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from typing import Any
 
 import cv2
@@ -115,7 +116,8 @@ def check_can_be_filmed(config: EnvConfig, so: str = "people cannot label it") -
 
 
 def _take_a_picture(config: EnvConfig) -> None:
-    env = make_env(config)
+    with warnings.catch_warnings(action="ignore"):  # the reason is given below, in one line
+        env = make_env(config)
     modes = env.metadata.get("render_modes") or ()
     env.close()
     if "rgb_array" not in modes:

@@ -36,7 +36,7 @@ class Server:
     """The page's process, which can be killed and started again."""
 
     def __init__(self, run: Path) -> None:
-        self._run = run
+        self.run = run
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = found.getsockname()[1]
@@ -49,7 +49,7 @@ class Server:
     def start(self) -> None:
         path = os.pathsep.join(entry for entry in [os.getcwd(), *sys.path] if entry)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(self._run), str(self.port)],
+            [sys.executable, "-c", SERVE, str(self.run), str(self.port)],
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             text=True,
@@ -288,6 +288,48 @@ def test_a_revoked_person_is_told_and_their_answers_are_kept(run, open_page):
     press(page, "ArrowLeft")
     expect(page.locator("#unsaved")).to_contain_text("Your link has ended")
     expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+
+
+def test_answers_wait_while_another_run_is_on_the_port(run, server, open_page, tmp_path):
+    page = open_page()
+    page.wait_for_function(PREFETCHED)
+    server.kill()
+    other = make_run(tmp_path / "other")
+    server.run = other.path
+    server.start()
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("Another run, or another person, is on")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    server.kill()
+    server.run = run.path
+    server.start()
+    wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
+    assert other.store.labels() == []
+    other.store.close()
+
+
+def test_answers_wait_while_another_person_has_the_browser(run, server, open_page):
+    page = open_page("anna")
+    other = page.context.new_page()
+    other.goto(f"{server.address}/?token={TOKENS['ben']}")
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("Another run, or another person, is on")
+    assert run.store.labels() == []
+    other.goto(f"{server.address}/?token={TOKENS['anna']}")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert [(label.query_id, label.labeler) for label in run.store.labels()] == [(query, "anna")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "<h1>Not found</h1>"), (404, "{}"), (200, "{}"), (200, "null")]
+)
+def test_answers_wait_while_another_program_is_on_the_port(run, open_page, status, body):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.fulfill(status=status, body=body))
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    page.unroute("**/api/answers")
+    wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
 
 
 # --- clips and keys ------------------------------------------------------------------------------

@@ -257,6 +257,36 @@ def test_answers_kept_by_a_closed_tab_are_sent_by_the_next(run, server, open_pag
     wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
 
 
+def test_an_answer_is_sent_such_that_it_outlives_its_tab(run, open_page):
+    page = open_page()
+    page.evaluate("""() => {
+        const asked = window.fetch;
+        window.fetch = (path, options) => {
+            if (options?.method === "POST") document.title += ` ${path} ${options.keepalive}`;
+            return asked(path, options);
+        };
+    }""")
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert "/api/answers true" in page.title()
+
+
+def test_a_closed_page_gives_its_pairs_back_unless_an_answer_is_unsent(run, server, open_page):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.abort())
+    press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    page.goto(f"{server.address}/progress")
+    page.wait_for_timeout(500)
+    assert run.desk.ready(time.time(), "ben") == 8
+    page.unroute("**/api/answers")
+    page.goto(server.address)
+    wait_until(lambda: len(run.store.labels()) == 1)
+    page.wait_for_load_state("networkidle")
+    page.goto(f"{server.address}/progress")
+    wait_until(lambda: run.desk.ready(time.time(), "ben") == 11)
+
+
 def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page):
     people = [open_page("anna"), open_page("ben")]
     while any(page.locator(READY).count() for page in people):

@@ -17,7 +17,8 @@ export class Refused extends Error {
 /** A JSON answer. Throws `Refused`, or another error where our server does not answer. */
 export async function request(path, body) {
   const headers = { "X-Prefrl-Page": PAGE, "Content-Type": "application/json" };
-  const post = body && { method: "POST", body: JSON.stringify(body) };
+  // Kept alive: it leaves even if the tab is closed right after.
+  const post = body && { method: "POST", body: JSON.stringify(body), keepalive: true };
   const response = await fetch(path, { headers, ...post });
   const content = await response.json(); // what is no JSON comes from another program
   if (response.ok) return content;

@@ -164,6 +164,7 @@ listen(document.querySelector("#stage"), act);
 help.addEventListener("close", () => (shownAt = performance.now()));
 if (!localStorage[`${place}practised`]) help.showModal();
 addEventListener("pagehide", () => {
+  if (outbox.size) return; // of a pair that is given back, others may take the answer's place
   const body = new Blob([JSON.stringify({ session })], { type: "application/json" });
   navigator.sendBeacon("/api/release", body);
 });

@@ -287,6 +287,31 @@ def test_a_closed_page_gives_its_pairs_back_unless_an_answer_is_unsent(run, serv
     wait_until(lambda: run.desk.ready(time.time(), "ben") == 11)
 
 
+def test_an_answer_after_more_than_a_day_is_taken(run, open_page):
+    page = open_page(practised=False)
+    page.clock.install()
+    page.reload()
+    page.click("[data-action=begin]")
+    page.wait_for_selector(READY)
+    page.clock.fast_forward("25:00:00")
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert run.store.labels()[0].time_to_answer_s == 24 * 3600
+
+
+def test_a_pair_whose_answer_was_refused_comes_again(run, open_page):
+    page = open_page()
+    refusal = {"status": 422, "json": {"error": "it was not to be"}}
+    page.route("**/api/answers", lambda route: route.fulfill(**refusal), times=1)
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#notice")).to_contain_text("was not taken: it was not to be")
+    for _ in range(12):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 12)
+    assert query in {label.query_id for label in run.store.labels()}
+
+
 def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page):
     people = [open_page("anna"), open_page("ben")]
     while any(page.locator(READY).count() for page in people):

@@ -38,6 +38,11 @@ export class Pairs {
     this.#drop(pair);
   }
 
+  /** Lets a pair come again whose answer was refused, if the server still lends it to this tab. */
+  readmit(query) {
+    this.#answered.delete(query);
+  }
+
   /** Brings an answered pair back, before all others. */
   async restore(pair) {
     this.#answered.delete(pair.query);

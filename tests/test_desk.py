@@ -113,6 +113,16 @@ def test_two_people_are_given_different_queries_oldest_first(desk, ask):
     assert (desk.ready(NOW), desk.ready(NOW + 121)) == (1, 5)
 
 
+def test_a_page_that_waits_for_pairs_writes_nothing(path, desk, ask):
+    ask(1)
+    (lease,) = lend(desk, ANNA)
+    before = path.read_bytes()  # each commit is counted in it
+    assert lend(desk, BERT) == []
+    assert path.read_bytes() == before
+    assert lend(desk, ANNA, now=NOW + 60)[0].expires_at == lease.expires_at + 60
+    assert path.read_bytes() != before
+
+
 def test_an_overlap_lets_so_many_people_have_a_query_and_no_more(store, ask):
     queries = ask(1)
     desk = LabelDesk(store, np.random.default_rng(0), overlap=2)

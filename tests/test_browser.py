@@ -182,6 +182,24 @@ def test_undo_goes_back_ten_answers_even_after_a_reload(run, open_page):
     assert shown(page) == given[1]
 
 
+def test_undo_pressed_twenty_times_goes_back_as_far_as_it_can(run, open_page):
+    add_pairs(run.store, range(12, 30))
+    page = open_page()
+    refused: list[str] = []
+    page.on("response", lambda got: refused.append(got.url) if got.status >= 400 else None)
+    for _ in range(20):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+    wait_until(lambda: run.store.counts().answered == 20)
+    for _ in range(20):
+        page.keyboard.press("Backspace")
+        page.wait_for_timeout(50)
+    expect(page.locator("#notice")).to_contain_text("nothing to take back")
+    wait_until(lambda: run.store.counts().answered == 5)
+    page.wait_for_load_state("networkidle")
+    assert refused == []
+
+
 def test_undo_says_if_the_agent_had_learnt_from_the_answer(run, open_page):
     page = open_page()
     press(page, "ArrowLeft")

@@ -2,6 +2,7 @@ import { request } from "./api.js";
 import { Film } from "./film.js";
 
 const AHEAD = 3; // pairs fetched and decoded before they are needed
+const MOST_PAIRS = 20; // that the server lends to a page
 
 /**
  * The pairs leased to this tab, oldest first, decoded ahead. The first is the one on the screen.
@@ -60,7 +61,7 @@ export class Pairs {
   }
 
   async #lease() {
-    const n = Math.max(AHEAD + 1, this.#queue.length);
+    const n = Math.min(MOST_PAIRS, Math.max(AHEAD + 1, this.#queue.length));
     const unsent = this.#outbox.queries;
     const { pairs, status } = await request("/api/leases", { session: this.#session, n });
     this.#keep(new Set([...unsent, ...this.#outbox.queries, ...pairs.map((pair) => pair.query)]));

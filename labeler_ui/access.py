@@ -77,7 +77,10 @@ def guard(app: Flask, desk: "LabelDesk", settings: Settings) -> None:
         labeler = desk.labeler_of(known) if known else None
         _take_turn(limit, labeler, settings.clock)
         if labeler is None:
-            raise Unauthorized("open the link that was printed when the run was started")
+            raise Unauthorized(
+                "your link has ended, or was not opened here: open the link that was printed, "
+                "or ask for a new one"
+            )
         if request.method not in SAFE_METHODS and not _is_same_origin():
             raise Forbidden("only this page's own scripts may change anything")
         g.labeler = labeler

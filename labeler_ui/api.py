@@ -1,13 +1,16 @@
 """What the page's scripts ask for, in JSON; described in `openapi.yaml`."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from flask import Blueprint, Response, g, request, url_for
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import Conflict, NotFound, Unauthorized
 
 from labeler_ui.bodies import AnswerBody, LeaseBody, ReleaseBody, UndoBody, read_body
 from labeler_ui.curves import curves_of
+from labeler_ui.pages import run_key
 from labeler_ui.settings import Settings
 from labeler_ui.status import Pace, Status, page_status
 from prefrl.labels.desk import IdReused, LabelDesk, Lease, LeaseExpired, NothingToWithdraw
@@ -24,6 +27,7 @@ def api(
     routes = Blueprint("api", __name__, url_prefix="/api")
     pace = Pace()
     sheets = SheetShelf(desk)
+    routes.before_request(partial(_refuse_strayed, run_key(run)))
 
     def status() -> Status:
         return page_status(run, store, desk, g.labeler, pace, budget, settings.clock())
@@ -104,6 +108,17 @@ def api(
         return Response(png, mimetype="image/png", headers=kept)
 
     return routes
+
+
+def _refuse_strayed(key: str) -> None:
+    """A page may stay open while another run takes its port, or another person its cookie.
+
+    Raises:
+        Unauthorized: The page says that it was made for others.
+    """
+    page = request.headers.get("X-Prefrl-Page")
+    if page is not None and unquote(page) != f"{key}:{g.labeler}":
+        raise Unauthorized("another run, or another person, is on this page now")
 
 
 def _lease_of(desk: LabelDesk, query: str, labeler: str, session: str) -> Lease:

@@ -1,12 +1,15 @@
 """A run's learning curves, from `metrics/` alone. Written while we read."""
 
+import json
+import os
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from prefrl.metrics import read_metrics
 from prefrl.run_directory import RunDirectory
 
 MOST_POINTS = 240  # about one for every two pixels of a chart
@@ -69,26 +72,42 @@ def curves_of(run: RunDirectory) -> list[Curve]:
 
 
 def _points(path: Path, key: str, factor: float) -> list[tuple[float, float]]:
-    points = [
-        (float(line["step"]), factor * line[key])
-        for line in _lines(path)
-        if line.get(key) is not None
-    ]
-    return _thinned(points)
+    points = _figures(path).read()[key]
+    return _thinned([(step, factor * value) for step, value in points])
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return []
-    return _read(path, state.st_mtime_ns, state.st_size)
+class _Figures:
+    """What is shown of one file of metrics; each time it is read on from where it ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._read_to = 0
+        keys = [source.key for source in _SOURCES if source.file == self._path.name]
+        self._points: dict[str, list[tuple[float, float]]] = {key: [] for key in keys}
+
+    def read(self) -> dict[str, list[tuple[float, float]]]:
+        """By key, `(step, value)` of all whole lines."""
+        with self._lock, suppress(FileNotFoundError), self._path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self._read_to:
+                self._begin()  # the file is another one
+            file.seek(self._read_to)
+            for line in file:
+                if line.endswith(b"\n"):  # the last one may be torn
+                    self._read_to += len(line)
+                    self._add(json.loads(line))
+        return {key: points.copy() for key, points in self._points.items()}
+
+    def _add(self, line: dict[str, Any]) -> None:
+        for key, points in self._points.items():
+            if line.get(key) is not None:
+                points.append((float(line["step"]), line[key]))
 
 
-@lru_cache(maxsize=16)
-def _read(path: Path, _modified_ns: int, _size: int) -> list[dict[str, Any]]:
-    """The lines of a file that has not changed since."""
-    return read_metrics(path)
+_figures = lru_cache(maxsize=64)(_Figures)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -26,14 +26,16 @@ def pages(
     """The pages' routes."""
     routes = Blueprint("pages", __name__)
     name = run.path.resolve().name
-    # What a browser keeps of one run it must not send to another on the same port.
-    run_key = hashlib.sha256(str(run.path.resolve()).encode()).hexdigest()[:16]
     instructions = settings.instructions or instructions_for(config.env.id)
 
     @routes.get("/")
     def label() -> str:
         return render_template(
-            "label.html", run=name, run_key=run_key, labeler=g.labeler, instructions=instructions
+            "label.html",
+            run=name,
+            run_key=run_key(run),
+            labeler=g.labeler,
+            instructions=instructions,
         )
 
     @routes.get("/progress")
@@ -56,6 +58,11 @@ def pages(
         return send_from_directory(run.videos.resolve(), f"{name}.mp4", conditional=True)
 
     return routes
+
+
+def run_key(run: RunDirectory) -> str:
+    """Names a run in a browser: what it keeps of one must not go to another on the same port."""
+    return hashlib.sha256(str(run.path.resolve()).encode()).hexdigest()[:16]
 
 
 def _newest_video(run: RunDirectory) -> str | None:

@@ -10,6 +10,7 @@ import psutil
 import waitress
 
 from labeler_ui.app import create_app
+from labeler_ui.bodies import MOST_BYTES
 from labeler_ui.settings import LOCAL_NAMES, Settings
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.run_status import this_process
@@ -94,7 +95,11 @@ def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> No
     app = create_app(run, Settings(port=port, host_names=host_names(host), **settings))
     # Its warnings of a queue of one request or two would fill the run's terminal.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    server = waitress.create_server(app, sockets=[listening], threads=THREADS, ident=None)
+    server = waitress.create_server(
+        app, sockets=[listening], threads=THREADS, ident=None,
+        max_request_body_size=MOST_BYTES + 1,  # refused without being read, if it is as large
+        connection_limit=1000, asyncore_use_poll=True,  # select() ends at 1,024 open files
+    )  # fmt: skip
     write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
     server.run()
 

@@ -226,7 +226,7 @@ class Label:
         answered_at: Seconds since the epoch, UTC.
         time_to_answer_s: From the showing to the answer; 0 for an oracle.
         shown_left: Id of the clip that stood on the left.
-        snapshot_version: The newest reward snapshot when the answer was given.
+        snapshot_version: Which reward snapshot chose the query; 0 before the first.
     """
 
     id: str

@@ -36,7 +36,7 @@ class Server:
     """The page's process, which can be killed and started again."""
 
     def __init__(self, run: Path) -> None:
-        self._run = run
+        self.run = run
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = found.getsockname()[1]
@@ -49,7 +49,7 @@ class Server:
     def start(self) -> None:
         path = os.pathsep.join(entry for entry in [os.getcwd(), *sys.path] if entry)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(self._run), str(self.port)],
+            [sys.executable, "-c", SERVE, str(self.run), str(self.port)],
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             text=True,
@@ -182,6 +182,24 @@ def test_undo_goes_back_ten_answers_even_after_a_reload(run, open_page):
     assert shown(page) == given[1]
 
 
+def test_undo_pressed_twenty_times_goes_back_as_far_as_it_can(run, open_page):
+    add_pairs(run.store, range(12, 30))
+    page = open_page()
+    refused: list[str] = []
+    page.on("response", lambda got: refused.append(got.url) if got.status >= 400 else None)
+    for _ in range(20):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+    wait_until(lambda: run.store.counts().answered == 20)
+    for _ in range(20):
+        page.keyboard.press("Backspace")
+        page.wait_for_timeout(50)
+    expect(page.locator("#notice")).to_contain_text("nothing to take back")
+    wait_until(lambda: run.store.counts().answered == 5)
+    page.wait_for_load_state("networkidle")
+    assert refused == []
+
+
 def test_undo_says_if_the_agent_had_learnt_from_the_answer(run, open_page):
     page = open_page()
     press(page, "ArrowLeft")
@@ -257,6 +275,61 @@ def test_answers_kept_by_a_closed_tab_are_sent_by_the_next(run, server, open_pag
     wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
 
 
+def test_an_answer_is_sent_such_that_it_outlives_its_tab(run, open_page):
+    page = open_page()
+    page.evaluate("""() => {
+        const asked = window.fetch;
+        window.fetch = (path, options) => {
+            if (options?.method === "POST") document.title += ` ${path} ${options.keepalive}`;
+            return asked(path, options);
+        };
+    }""")
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert "/api/answers true" in page.title()
+
+
+def test_a_closed_page_gives_its_pairs_back_unless_an_answer_is_unsent(run, server, open_page):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.abort())
+    press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    page.goto(f"{server.address}/progress")
+    page.wait_for_timeout(500)
+    assert run.desk.ready(time.time(), "ben") == 8
+    page.unroute("**/api/answers")
+    page.goto(server.address)
+    wait_until(lambda: len(run.store.labels()) == 1)
+    page.wait_for_load_state("networkidle")
+    page.goto(f"{server.address}/progress")
+    wait_until(lambda: run.desk.ready(time.time(), "ben") == 11)
+
+
+def test_an_answer_after_more_than_a_day_is_taken(run, open_page):
+    page = open_page(practised=False)
+    page.clock.install()
+    page.reload()
+    page.click("[data-action=begin]")
+    page.wait_for_selector(READY)
+    page.clock.fast_forward("25:00:00")
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert run.store.labels()[0].time_to_answer_s == 24 * 3600
+
+
+def test_a_pair_whose_answer_was_refused_comes_again(run, open_page):
+    page = open_page()
+    refusal = {"status": 422, "json": {"error": "it was not to be"}}
+    page.route("**/api/answers", lambda route: route.fulfill(**refusal), times=1)
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#notice")).to_contain_text("was not taken: it was not to be")
+    for _ in range(12):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 12)
+    assert query in {label.query_id for label in run.store.labels()}
+
+
 def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page):
     people = [open_page("anna"), open_page("ben")]
     while any(page.locator(READY).count() for page in people):
@@ -288,6 +361,48 @@ def test_a_revoked_person_is_told_and_their_answers_are_kept(run, open_page):
     press(page, "ArrowLeft")
     expect(page.locator("#unsaved")).to_contain_text("Your link has ended")
     expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+
+
+def test_answers_wait_while_another_run_is_on_the_port(run, server, open_page, tmp_path):
+    page = open_page()
+    page.wait_for_function(PREFETCHED)
+    server.kill()
+    other = make_run(tmp_path / "other")
+    server.run = other.path
+    server.start()
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("Another run, or another person, is on")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    server.kill()
+    server.run = run.path
+    server.start()
+    wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
+    assert other.store.labels() == []
+    other.store.close()
+
+
+def test_answers_wait_while_another_person_has_the_browser(run, server, open_page):
+    page = open_page("anna")
+    other = page.context.new_page()
+    other.goto(f"{server.address}/?token={TOKENS['ben']}")
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("Another run, or another person, is on")
+    assert run.store.labels() == []
+    other.goto(f"{server.address}/?token={TOKENS['anna']}")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    assert [(label.query_id, label.labeler) for label in run.store.labels()] == [(query, "anna")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "<h1>Not found</h1>"), (404, "{}"), (200, "{}"), (200, "null")]
+)
+def test_answers_wait_while_another_program_is_on_the_port(run, open_page, status, body):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.fulfill(status=status, body=body))
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    page.unroute("**/api/answers")
+    wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
 
 
 # --- clips and keys ------------------------------------------------------------------------------

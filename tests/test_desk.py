@@ -113,6 +113,16 @@ def test_two_people_are_given_different_queries_oldest_first(desk, ask):
     assert (desk.ready(NOW), desk.ready(NOW + 121)) == (1, 5)
 
 
+def test_a_page_that_waits_for_pairs_writes_nothing(path, desk, ask):
+    ask(1)
+    (lease,) = lend(desk, ANNA)
+    before = path.read_bytes()  # each commit is counted in it
+    assert lend(desk, BERT) == []
+    assert path.read_bytes() == before
+    assert lend(desk, ANNA, now=NOW + 60)[0].expires_at == lease.expires_at + 60
+    assert path.read_bytes() != before
+
+
 def test_an_overlap_lets_so_many_people_have_a_query_and_no_more(store, ask):
     queries = ask(1)
     desk = LabelDesk(store, np.random.default_rng(0), overlap=2)
@@ -310,6 +320,17 @@ def test_a_repeat_goes_to_nobody_who_has_not_answered_the_original(store, ask):
     later = NOW + 121
     assert not any(lease.query.repeat_of for lease in lend(desk, BERT, 20, later))
     assert lease.query in [again.query for again in lend(desk, ANNA, 20, later)]
+
+
+def test_a_repeat_made_for_another_waits_for_ten_answers_of_one_s_own(store, ask):
+    ask(20)
+    desk = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=1.0)
+    repeat = answer_all(desk, ANNA, 12)[-1]
+    assert repeat.repeat_of is not None
+    quiet = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=0.0)
+    asked = answer_all(quiet, BERT, 17, NOW + 121)
+    between = asked.index(repeat) - [query.id for query in asked].index(repeat.repeat_of)
+    assert between > ANSWERS_BEFORE_REPEAT
 
 
 def test_repeats_are_no_part_of_the_budget(store, ask):

@@ -1,4 +1,5 @@
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,6 +213,19 @@ def test_strangers_are_slowed_down_too(app):
     codes = [client.get("/?token=guess", base_url=HOST).status_code for _ in range(210)]
     assert codes[0] == 401
     assert codes[-1] == 429
+
+
+def test_a_page_that_was_made_for_another_run_or_person_is_shut_out(run, app, page):
+    run.desk.add_invitation("Zoë: 2", "z" * 43)
+    zoe = Page(app.test_client(), "z" * 43)
+    key = re.findall('data-run="([^"]+)"', page.get("/").text)[0]
+    for person, whose, status in (
+        (page, f"{key}:anna", 200), (page, f"{key}:ben", 401), (page, "0123456789abcdef:anna", 401),
+        (page, "", 401), (zoe, f"{key}:Zo%C3%AB%3A%202", 200), (zoe, f"{key}:anna", 401),
+    ):  # fmt: skip
+        response = person.get("/api/status", **{"X-Prefrl-Page": whose})
+        assert response.status_code == status, whose
+        assert status == 200 or "another run, or another person" in response.json["error"]
 
 
 # --- what is sent --------------------------------------------------------------------------------

@@ -58,6 +58,26 @@ def test_long_curves_are_thinned_and_end_where_they_end(tmp_path):
     assert all(0.4 < value < 0.6 for _, value in curve.points[:-1])
 
 
+def test_a_growing_file_is_read_on_and_a_shorter_one_anew(tmp_path, monkeypatch):
+    run = RunDirectory.create(tmp_path / "run")
+    run.metrics.mkdir()
+    file, parsed, loads = run.metrics / "policy.jsonl", [], json.loads
+    monkeypatch.setattr(json, "loads", lambda line: parsed.append(line) or loads(line))
+
+    def write(*steps: int, mode: str = "a", torn: str = "") -> list[float]:
+        lines = [json.dumps({"step": step, "rollout/true_return": 1.0}) + "\n" for step in steps]
+        with file.open(mode) as opened:
+            opened.write("".join(lines) + torn)
+        return [step for step, _ in curves_of(run)[0].points]
+
+    assert write(1, 2, 3, torn='{"step"') == [1, 2, 3]
+    with file.open("a") as opened:
+        opened.write(': 4, "rollout/true_return": 1.0}\n')
+    assert write(5) == [1, 2, 3, 4, 5]
+    assert len(parsed) == 5  # each line once, though there are several curves in the file
+    assert write(7, mode="w") == [7]
+
+
 def test_every_recipe_has_a_question_of_its_own():
     for recipe in RECIPES.values():
         assert instructions_for(recipe.config.env.id) != GENERAL

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 import labeler_ui
 from labeler_ui.app import create_app
+from labeler_ui.pages import run_key
 from labeler_ui.rates import Rate
 from labeler_ui.settings import Settings
 
@@ -55,6 +56,8 @@ def description(run, knowing: bool) -> dict:
     """As it stands; or with ids that exist, so that cases get past the first refusal."""
     described = copy.deepcopy(DESCRIPTION)
     described.pop("security")
+    page = f"{run_key(run.directory)}:anna"
+    described["components"]["parameters"]["Page"]["schema"] = {"const": page}
     if knowing:
         queries = run.store.pending("nobody")
         ids = [query.id for query in queries[:3]] + [queries[0].left]

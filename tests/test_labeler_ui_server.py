@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 
 import pytest
 from labelled_run import TOKENS, make_run
@@ -61,7 +62,9 @@ def test_host_names_are_those_of_the_address():
     assert socket.gethostname().lower() in host_names("0.0.0.0")
 
 
-def test_a_served_page_answers_and_loads_no_torch(tmp_path):
+@pytest.fixture
+def served(tmp_path):
+    """The port of a served page, and whether its process had loaded torch."""
     run = make_run(tmp_path / "dot", size=(8, 8))
     run.store.close()
     StatusFile(run.directory).update({"policy": "learning"})
@@ -70,14 +73,39 @@ def test_a_served_page_answers_and_loads_no_torch(tmp_path):
     ) as process:
         assert process.stdout is not None
         port, with_torch = process.stdout.readline().split()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/status",
-            headers={"Cookie": f"prefrl_{port}={TOKENS['anna']}"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as response:
-            status = json.load(response)
-            assert "Server" not in response.headers
+        yield int(port), with_torch
         process.terminate()
         process.communicate()
+
+
+def ask_status(port):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/status",
+        headers={"Cookie": f"prefrl_{port}={TOKENS['anna']}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert "Server" not in response.headers
+        return json.load(response)
+
+
+def test_a_served_page_answers_and_loads_no_torch(served):
+    port, with_torch = served
+    status = ask_status(port)
     assert with_torch == "False"
     assert (status["ready"], status["activity"]) == (6, "training")
+
+
+def test_a_hundred_and_fifty_connections_do_not_shut_others_out(served):
+    port, _ = served
+    with ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert ask_status(port)["ready"] == 6
+
+
+def test_a_large_body_is_refused_before_it_was_sent(served):
+    port, _ = served
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        head = f"POST /api/leases HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 10000000"
+        connection.sendall(head.encode() + b"\r\n\r\n{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")

@@ -1,3 +1,6 @@
+const { run, labeler } = document.body.dataset;
+const PAGE = `${run}:${encodeURIComponent(labeler)}`; // headers are ASCII, names are not
+
 /** The server refused: its status, and its reason in one line. */
 export class Refused extends Error {
   constructor(status, reason) {
@@ -7,23 +10,20 @@ export class Refused extends Error {
 
   /** Whether the same request can succeed later: the server is busy or broken, or shut us out. */
   get isTemporary() {
-    return this.status >= 500 || this.status === 429 || this.status === 401;
+    return this.status >= 500 || [401, 403, 421, 429].includes(this.status);
   }
 }
 
-/** A JSON answer. Throws `Refused`, or `TypeError` where no server answers. */
+/** A JSON answer. Throws `Refused`, or another error where our server does not answer. */
 export async function request(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
-  const response = await fetch(path, options);
-  const content = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    throw new Refused(response.status, content.error ?? `the server answers ${response.status}`);
-  }
-  return content;
+  const headers = { "X-Prefrl-Page": PAGE, "Content-Type": "application/json" };
+  // Kept alive: it leaves even if the tab is closed right after.
+  const post = body && { method: "POST", body: JSON.stringify(body), keepalive: true };
+  const response = await fetch(path, { headers, ...post });
+  const content = await response.json(); // what is no JSON comes from another program
+  if (response.ok) return content;
+  if (!content?.error) throw new Error(`the server answers ${response.status}`);
+  throw new Refused(response.status, content.error);
 }
 
 /** A random UUID; `crypto.randomUUID` exists on encrypted pages and on this machine only. */

@@ -1,4 +1,4 @@
-const KEPT = 20;
+const KEPT = 15; // all of them taken back, and those ahead, are no more than a page may lease
 
 /** The answers that this tab gave last, for undo; they outlive a reload. */
 export class Given {

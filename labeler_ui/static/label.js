@@ -12,6 +12,7 @@ import * as screen from "./screen.js";
 const RENEW_MS = 40_000; // a lease lasts 120 s, and a hidden tab's clock ticks once a minute
 const STATUS_MS = 5_000;
 const RETRY_MS = 1_000;
+const LONGEST_ANSWER_S = 24 * 3600; // the server takes no more
 const ANSWERS = ["left", "right", "equal", "incomparable"];
 
 const { run, labeler } = document.body.dataset;
@@ -48,7 +49,7 @@ function give(choice) {
     session,
     query: shown.query,
     answer: choice,
-    time_to_answer_s: (performance.now() - shownAt) / 1000,
+    time_to_answer_s: Math.min((performance.now() - shownAt) / 1000, LONGEST_ANSWER_S),
   });
   pairs.remove(shown);
 }
@@ -75,6 +76,7 @@ function confirmed(path, body, response) {
 
 function refused(path, body, error) {
   given.forget(body.query);
+  pairs.readmit(body.query);
   screen.say(`An answer was not taken: ${error.message}.`);
   refill();
 }
@@ -164,6 +166,7 @@ listen(document.querySelector("#stage"), act);
 help.addEventListener("close", () => (shownAt = performance.now()));
 if (!localStorage[`${place}practised`]) help.showModal();
 addEventListener("pagehide", () => {
+  if (outbox.size) return; // of a pair that is given back, others may take the answer's place
   const body = new Blob([JSON.stringify({ session })], { type: "application/json" });
   navigator.sendBeacon("/api/release", body);
 });

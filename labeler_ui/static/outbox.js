@@ -64,6 +64,7 @@ export class Outbox {
     const { path, body } = entry;
     try {
       const response = await request(path, body);
+      if (!response?.stored && !response?.withdrawn) throw new Error("another program answers");
       localStorage.removeItem(key);
       this.#on.confirmed(path, body, response);
     } catch (error) {

@@ -2,6 +2,7 @@ import { request } from "./api.js";
 import { Film } from "./film.js";
 
 const AHEAD = 3; // pairs fetched and decoded before they are needed
+const MOST_PAIRS = 20; // that the server lends to a page
 
 /**
  * The pairs leased to this tab, oldest first, decoded ahead. The first is the one on the screen.
@@ -38,6 +39,11 @@ export class Pairs {
     this.#drop(pair);
   }
 
+  /** Lets a pair come again whose answer was refused, if the server still lends it to this tab. */
+  readmit(query) {
+    this.#answered.delete(query);
+  }
+
   /** Brings an answered pair back, before all others. */
   async restore(pair) {
     this.#answered.delete(pair.query);
@@ -55,7 +61,7 @@ export class Pairs {
   }
 
   async #lease() {
-    const n = Math.max(AHEAD + 1, this.#queue.length);
+    const n = Math.min(MOST_PAIRS, Math.max(AHEAD + 1, this.#queue.length));
     const unsent = this.#outbox.queries;
     const { pairs, status } = await request("/api/leases", { session: this.#session, n });
     this.#keep(new Set([...unsent, ...this.#outbox.queries, ...pairs.map((pair) => pair.query)]));

@@ -75,6 +75,10 @@ function vacancy(status) {
   return "No pair is ready yet. The next one appears here by itself.";
 }
 
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
 /** How many answers still wait for the server, and why. */
 export function showUnsaved(size, error) {
   const line = find("#unsaved");
@@ -83,6 +87,6 @@ export function showUnsaved(size, error) {
   const kept = size === 1 ? "1 answer is not saved yet" : `${size} answers are not saved yet`;
   line.textContent =
     error.status === 401
-      ? `Your link has ended: ask for a new one. ${size ? `${kept}; kept in this browser.` : ""}`
+      ? `${sentence(error.message)} ${size ? `${kept}; kept in this browser.` : ""}`
       : `No connection to the run. ${size ? `${kept}; kept here and sent as soon as it is back.` : ""}`;
 }

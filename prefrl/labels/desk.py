@@ -112,6 +112,8 @@ class LabelDesk:
         is missing is filled up with the oldest queries that can be given to it.
         """
         holder, until = Holder(labeler, session), now + lease_s
+        if not self._could_lend(holder, now):  # pages that wait ask each second: writers go on
+            return []
         with self._store.transaction(writes=True) as connection:
             given = [lease.query for lease in leases.held(connection, holder, now, n)]
             more = leases.fresh(connection, holder, self._overlap, now, n - len(given))
@@ -262,6 +264,14 @@ class LabelDesk:
         """Whom a token stands for; None for one that is unknown or was revoked."""
         with self._store.transaction() as connection:
             return people.name_behind(connection, token)
+
+    def _could_lend(self, holder: Holder, now: float) -> bool:
+        """Whether there is anything to lend to a page, or to renew."""
+        with self._store.transaction() as connection:
+            return bool(
+                leases.held(connection, holder, now, 1)
+                or leases.fresh(connection, holder, self._overlap, now, 1)
+            )
 
     def _may_answer(
         self, connection: sa.Connection, holder: Holder, lease: Lease, now: float

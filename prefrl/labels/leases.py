@@ -85,9 +85,11 @@ def has_pictures() -> sa.ColumnElement[bool]:
 def lendable(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]:
     """Whether a query can be given to this page: open to it, with pictures of both clips.
 
-    A repeat goes only to those who have answered the original.
+    A repeat goes only to those who answered the original, a while ago.
     """
-    theirs = sa.or_(QUERIES.c.repeat_of.is_(None), answered_by(holder.labeler, QUERIES.c.repeat_of))
+    theirs = sa.or_(
+        QUERIES.c.repeat_of.is_(None), QUERIES.c.repeat_of.in_(_answered_long_ago(holder.labeler))
+    )
     return sa.and_(open_to(holder, overlap, now), theirs, has_pictures())
 
 
@@ -206,15 +208,9 @@ def add_repeat(
     A pair is repeated once.
     """
     again = QUERIES.alias("again")
-    long_ago = (
-        sa.select(LABELS.c.query_id)
-        .where(LABELS.c.labeler == labeler, STANDS)
-        .order_by(LABELS.c.position.desc())
-        .offset(ANSWERS_BEFORE_REPEAT)
-    )
     rows = connection.execute(
         sa.select(QUERIES.c.id, *QUERY_FIELDS)
-        .where(QUERIES.c.id.in_(long_ago), QUERIES.c.repeat_of.is_(None))
+        .where(QUERIES.c.id.in_(_answered_long_ago(labeler)), QUERIES.c.repeat_of.is_(None))
         .where(~sa.exists().where(again.c.repeat_of == QUERIES.c.id))
         .order_by(QUERIES.c.position)
     ).all()
@@ -224,6 +220,16 @@ def add_repeat(
     repeat = replace(Query(*fields), repeat_of=original)
     connection.execute(QUERIES.insert().values(id=repeat.id, **asdict(repeat), asked_at=now))
     return repeat
+
+
+def _answered_long_ago(labeler: str) -> sa.Select[tuple[str]]:
+    """Ids of the queries that they answered before their last `ANSWERS_BEFORE_REPEAT` others."""
+    return (
+        sa.select(LABELS.c.query_id)
+        .where(LABELS.c.labeler == labeler, STANDS)
+        .order_by(LABELS.c.position.desc())
+        .offset(ANSWERS_BEFORE_REPEAT)
+    )
 
 
 def _of(holder: Holder) -> sa.ColumnElement[bool]:

@@ -272,7 +272,7 @@ class RewardSnapshot:
         deviations: `[M] float64`, each member's standard deviation over them, with a floor.
         n_labels: How many labels it was fitted to.
         pause_at_env_step: From this step on more labels are overdue than the schedule lets pass,
-            so a policy taught by an oracle waits here for a newer snapshot.
+            so the policy waits here for a newer snapshot.
     """
 
     version: int

@@ -323,14 +323,17 @@ def test_a_repeat_goes_to_nobody_who_has_not_answered_the_original(store, ask):
 
 
 def test_a_repeat_made_for_another_waits_for_ten_answers_of_one_s_own(store, ask):
-    ask(20)
+    queries = ask(12)
     desk = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=1.0)
     repeat = answer_all(desk, ANNA, 12)[-1]
-    assert repeat.repeat_of is not None
+    assert repeat.repeat_of == queries[0].id
     quiet = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=0.0)
-    asked = answer_all(quiet, BERT, 17, NOW + 121)
-    between = asked.index(repeat) - [query.id for query in asked].index(repeat.repeat_of)
-    assert between > ANSWERS_BEFORE_REPEAT
+    cleo = ("cleo", "page c")
+    lend(quiet, cleo, 12)
+    quiet.release(*cleo, NOW, query_id=queries[0].id)
+    assert answer_all(quiet, BERT, 2) == [queries[0], queries[11]]
+    assert lend(quiet, BERT) == []
+    assert answer_all(quiet, BERT, 11, NOW + 121)[-1] == repeat
 
 
 def test_repeats_are_no_part_of_the_budget(store, ask):

@@ -96,7 +96,7 @@ def serve_page(
         instructions=instructions or label.instructions,
         overlap=label.overlap if overlap is None else overlap,
     )
-    with listen(address) as listening:
+    with listen(address, served.get("port")) as listening:
         page = open_page(run, label, listening, address.host, console)
         if invite:
             print_link(run, invite, listening, address.host, console)

@@ -20,6 +20,8 @@ from training import PREFRL, Training, check_nothing_left, wait_for
 
 from prefrl.cli import main
 from prefrl.labels.store import LabelStore
+from prefrl.run_directory import write_json
+from prefrl.run_status import this_process
 
 SMALL = [
     "moving-dot-position", "--labeler", "human", "--labels", "24", "--total-timesteps", "12000",
@@ -139,10 +141,11 @@ def test_a_stopped_run_can_be_labelled_to_the_end_and_its_labels_train_another(
 
 
 @contextmanager
-def serving(run: Path, *arguments: str) -> Iterator[list[str]]:
+def serving(run: Path, *arguments: str, port: int | None = 0) -> Iterator[list[str]]:
     """`prefrl label RUN`; yields the links that it prints."""
+    where = [] if port is None else ["--port", str(port)]
     with subprocess.Popen(
-        [PREFRL, "label", run, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True
+        [PREFRL, "label", run, *where, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         wanted, links = 2 if "--invite" in arguments else 1, []
@@ -202,6 +205,27 @@ def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, c
         assert visit(owners).lease(1)  # their own link goes on
         assert main(["label", str(gathered)]) == 2
         assert "served already, on port" in capsys.readouterr().err
+
+
+def test_a_page_is_served_again_where_it_was(gathered):
+    with serving(gathered) as (before,):
+        wait_until_served(gathered)
+    with serving(gathered, port=None) as (after,):
+        assert after.partition("?")[0] == before.partition("?")[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--overlap", "2"], ["--instructions", "x"], ["--port", "0"], ["--host", "127.0.0.2"]],
+    ids=lambda option: option[0],
+)
+def test_a_served_page_is_not_changed_by_an_invitation(gathered, capsys, option):
+    write_json(gathered / "page.json", {**this_process(), "host": "127.0.0.1", "port": 5000})
+    assert main(["label", str(gathered), "--invite", "ben", *option]) == 2
+    captured = capsys.readouterr()
+    assert f"{option[0]}: the page" in captured.err
+    assert captured.err.count("\n") == 1
+    assert "http" not in captured.out
 
 
 def wait_until_served(run: Path) -> None:

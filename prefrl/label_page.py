@@ -104,9 +104,7 @@ def serve_page(
         return _until_told(page)
 
 
-def _refuse_changes(
-    path: Path, address: Address, instructions: str, overlap: int | None
-) -> None:
+def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:
     """A page that is served already stays as it is."""
     changed = {
         "--host": address.host != Address.host,

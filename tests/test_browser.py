@@ -349,6 +349,9 @@ def test_without_pairs_the_page_says_so_and_carries_on_by_itself(run, open_page)
         page.keyboard.press("ArrowUp")
     expect(page.locator("#vacancy")).to_contain_text("No pair is left")
     page.keyboard.press("ArrowUp")  # there is nothing to answer
+    page.wait_for_timeout(100)
+    measured = page.evaluate("performance.getEntriesByName('answer-to-frame').length")
+    assert measured == 11  # after the last answer, no pair was painted
     add_pairs(run.store, range(12, 14))
     page.wait_for_selector(READY)
     expect(page.locator("#vacancy")).to_be_hidden()

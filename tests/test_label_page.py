@@ -8,13 +8,16 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from http_person import HttpPerson
+from many_people import invite_all
 from scripted_person import WATCHED_S, ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
 
@@ -193,6 +196,31 @@ def test_labels_can_be_given_first_and_by_somebody_who_was_invited(gathered, vis
     with LabelStore.open(gathered / "labels.sqlite3") as store:
         assert {label.labeler for label in store.labels()} == {"owner", "ben"}
         assert store.counts().answered == 1
+
+
+def test_twenty_people_at_once_lose_no_answer_and_no_pair_gets_more_than_two(gathered, visit):
+    confirmed: list[str] = []
+    end = time.monotonic() + 60
+
+    def work(person: HttpPerson) -> None:
+        while len(confirmed) < 24 and time.monotonic() < end:
+            for query in person.fetch(1):
+                assert person.answer(query, "left") == {"stored": True, "repeated": False}
+                confirmed.append(query)
+            time.sleep(0.05)
+
+    with serving(gathered, "--overlap", "2") as (link,):
+        people = [visit(one) for one in (link, *invite_all(gathered, link))]
+        with ThreadPoolExecutor(len(people)) as pool:
+            for done in [pool.submit(work, person) for person in people]:
+                done.result()
+    with LabelStore.open(gathered / "labels.sqlite3") as store:
+        labels = store.labels()
+    by_query = Counter(label.query_id for label in labels)
+    assert by_query == Counter(confirmed)
+    assert set(by_query.values()) == {2}
+    assert len({(label.query_id, label.labeler) for label in labels}) == len(labels) == 24
+    assert len(people) == 20
 
 
 def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, capsys):

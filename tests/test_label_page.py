@@ -235,10 +235,11 @@ def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, c
         assert "served already, on port" in capsys.readouterr().err
 
 
-def test_a_page_is_served_again_where_it_was(gathered):
+def test_a_page_is_served_again_where_it_was(gathered, visit):
     with serving(gathered) as (before,):
         wait_until_served(gathered)
     with serving(gathered, port=None) as (after,):
+        assert visit(after).lease(1)
         assert after.partition("?")[0] == before.partition("?")[0]
 
 

@@ -27,6 +27,7 @@ class HttpPerson:
             raise PermissionError(f"{link}: status {response.status}")
         self._cookie = str(response.headers["Set-Cookie"]).partition(";")[0]
         self.latencies_s: list[float] = []
+        self._fetched: set[str] = set()
 
     def leave(self) -> None:
         """Close the connection."""
@@ -36,6 +37,16 @@ class HttpPerson:
         """Up to n pairs, as the interface describes them."""
         pairs: list[dict[str, Any]] = self._post("/api/leases", n=n)["pairs"]
         return pairs
+
+    def fetch(self, n: int = 4) -> list[str]:
+        """Lease up to n pairs and fetch the pictures of new ones; the queries, oldest first."""
+        pairs = self.lease(n)
+        for pair in pairs:
+            if pair["query"] not in self._fetched:
+                self._fetched.add(pair["query"])
+                for sheet in pair["left"]["sheets"] + pair["right"]["sheets"]:
+                    self.picture(sheet)
+        return [pair["query"] for pair in pairs]
 
     def release(self) -> None:
         """Give pairs back that were not answered, as a page does when it is closed."""

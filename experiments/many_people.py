@@ -90,14 +90,15 @@ def invite_all(run: Path, link: str) -> list[str]:
 
 
 def answer(person: HttpPerson, n: int) -> None:
-    """One answer every 3 s; pairs are fetched ahead, as the page does."""
-    ready: list[str] = []
+    """One answer every 3 s; after each, pairs are fetched ahead, as the page does."""
+    ready = person.fetch()
     due = time.monotonic()
     for i in range(n):
         while not ready:
-            ready = [pair["query"] for pair in person.lease()]
-            time.sleep(0.0 if ready else 0.2)
-        person.answer(ready.pop(0), ("left", "right", "equal")[i % 3])
+            time.sleep(1.0)
+            ready = person.fetch()
+        person.answer(ready[0], ("left", "right", "equal")[i % 3])
+        ready = person.fetch()
         due += EVERY_S
         time.sleep(max(0.0, due - time.monotonic()))
 

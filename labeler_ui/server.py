@@ -40,8 +40,13 @@ class Address:
     allow_remote: bool = False
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, last_port: int | None = None) -> socket.socket:
     """A listening socket. Whoever holds it keeps the port, though the server may come and go.
+
+    Args:
+        address: Where the page is wanted.
+        last_port: Where it was before, tried first if no port is asked for: what browsers keep of
+            a page, unsent answers too, stays with its port.
 
     Raises:
         ServerError: The address is not allowed or cannot be had, or the port is taken.
@@ -59,7 +64,7 @@ def listen(address: Address) -> socket.socket:
             "if that is wanted, add --allow-remote"
         )
     ports = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else [port]
-    for candidate in ports:
+    for candidate in [last_port, *ports] if last_port and port is None else ports:
         try:
             return socket.create_server((host, candidate), family=family, backlog=128)
         except OSError as error:

@@ -86,6 +86,7 @@ def serve_page(
                 f"the page of {path} is served already, on port {served['port']}: open the link "
                 "that was printed there, or make one for somebody with --invite NAME"
             )
+        _refuse_changes(path, address, instructions, overlap)
         _print_invitation(run, invite, served["host"], served["port"], console)
         return 0
     with LabelStore.open(run.labels) as store:
@@ -96,11 +97,25 @@ def serve_page(
         instructions=instructions or label.instructions,
         overlap=label.overlap if overlap is None else overlap,
     )
-    with listen(address) as listening:
+    with listen(address, served.get("port")) as listening:
         page = open_page(run, label, listening, address.host, console)
         if invite:
             print_link(run, invite, listening, address.host, console)
         return _until_told(page)
+
+
+def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:
+    """A page that is served already stays as it is."""
+    changed = {
+        "--host": address.host != Address.host,
+        "--port": address.port is not None,
+        "--allow-remote": address.allow_remote,
+        "--instructions": bool(instructions),
+        "--overlap": overlap is not None,
+    }
+    if any(changed.values()):
+        named = ", ".join(name for name, is_given in changed.items() if is_given)
+        raise ConfigError(f"{named}: the page of {path} is served already, and stays as it is")
 
 
 def revoke(path: Path, name: str) -> int:

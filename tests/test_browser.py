@@ -344,11 +344,18 @@ def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page)
 
 def test_without_pairs_the_page_says_so_and_carries_on_by_itself(run, open_page):
     page = open_page()
-    for _ in range(12):
+    for _ in range(11):
         page.wait_for_selector(READY)
         page.keyboard.press("ArrowUp")
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(100)
+    painted = "performance.getEntriesByName('answer-to-frame').length"
+    before = page.evaluate(painted)
+    page.keyboard.press("ArrowUp")
     expect(page.locator("#vacancy")).to_contain_text("No pair is left")
     page.keyboard.press("ArrowUp")  # there is nothing to answer
+    page.wait_for_timeout(100)
+    assert page.evaluate(painted) == before  # no pair followed the last answer
     add_pairs(run.store, range(12, 14))
     page.wait_for_selector(READY)
     expect(page.locator("#vacancy")).to_be_hidden()

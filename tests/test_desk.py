@@ -233,9 +233,6 @@ def test_undo_tells_whether_the_answer_had_been_trained_on(store, desk, ask):
     desk.answer(label(first, ANNA), ANNA[1], NOW)
     store.mark_trained(store.changes_since(0).position)
     desk.answer(label(second, ANNA), ANNA[1], NOW)
-    assert desk.was_trained(first.query.id, "anna")
-    assert not desk.was_trained(second.query.id, "anna")
-    assert not desk.was_trained(first.query.id, "bert")
     assert desk.withdraw("undo 1", first.query.id, *ANNA, 120.0, NOW).trained
     assert not desk.withdraw("undo 2", second.query.id, *ANNA, 120.0, NOW).trained
 
@@ -246,7 +243,7 @@ def test_what_was_trained_never_goes_back(store, desk, ask):
     desk.answer(label(lease, ANNA), ANNA[1], NOW)
     store.mark_trained(1)
     store.mark_trained(0)
-    assert desk.was_trained(lease.query.id, "anna")
+    assert desk.withdraw("undo", lease.query.id, *ANNA, 120.0, NOW).trained
 
 
 def test_an_answer_that_is_taken_back_counts_no_more_until_given_again(store, desk, ask):
@@ -323,14 +320,17 @@ def test_a_repeat_goes_to_nobody_who_has_not_answered_the_original(store, ask):
 
 
 def test_a_repeat_made_for_another_waits_for_ten_answers_of_one_s_own(store, ask):
-    ask(20)
+    queries = ask(12)
     desk = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=1.0)
     repeat = answer_all(desk, ANNA, 12)[-1]
-    assert repeat.repeat_of is not None
+    assert repeat.repeat_of == queries[0].id
     quiet = LabelDesk(store, np.random.default_rng(0), overlap=2, repeat_share=0.0)
-    asked = answer_all(quiet, BERT, 17, NOW + 121)
-    between = asked.index(repeat) - [query.id for query in asked].index(repeat.repeat_of)
-    assert between > ANSWERS_BEFORE_REPEAT
+    cleo = ("cleo", "page c")
+    lend(quiet, cleo, 12)
+    quiet.release(*cleo, NOW, query_id=queries[0].id)
+    assert answer_all(quiet, BERT, 2) == [queries[0], queries[11]]
+    assert lend(quiet, BERT) == []
+    assert answer_all(quiet, BERT, 11, NOW + 121)[-1] == repeat
 
 
 def test_repeats_are_no_part_of_the_budget(store, ask):

@@ -8,18 +8,23 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from http_person import HttpPerson
+from many_people import invite_all
 from scripted_person import WATCHED_S, ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
 
 from prefrl.cli import main
 from prefrl.labels.store import LabelStore
+from prefrl.run_directory import write_json
+from prefrl.run_status import this_process
 
 SMALL = [
     "moving-dot-position", "--labeler", "human", "--labels", "24", "--total-timesteps", "12000",
@@ -139,10 +144,11 @@ def test_a_stopped_run_can_be_labelled_to_the_end_and_its_labels_train_another(
 
 
 @contextmanager
-def serving(run: Path, *arguments: str) -> Iterator[list[str]]:
+def serving(run: Path, *arguments: str, port: int | None = 0) -> Iterator[list[str]]:
     """`prefrl label RUN`; yields the links that it prints."""
+    where = [] if port is None else ["--port", str(port)]
     with subprocess.Popen(
-        [PREFRL, "label", run, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True
+        [PREFRL, "label", run, *where, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         wanted, links = 2 if "--invite" in arguments else 1, []
@@ -192,6 +198,31 @@ def test_labels_can_be_given_first_and_by_somebody_who_was_invited(gathered, vis
         assert store.counts().answered == 1
 
 
+def test_twenty_people_at_once_lose_no_answer_and_no_pair_gets_more_than_two(gathered, visit):
+    confirmed: list[str] = []
+    end = time.monotonic() + 60
+
+    def work(person: HttpPerson) -> None:
+        while len(confirmed) < 24 and time.monotonic() < end:
+            for query in person.fetch(1):
+                assert person.answer(query, "left") == {"stored": True, "repeated": False}
+                confirmed.append(query)
+            time.sleep(0.05)
+
+    with serving(gathered, "--overlap", "2") as (link,):
+        people = [visit(one) for one in (link, *invite_all(gathered, link))]
+        with ThreadPoolExecutor(len(people)) as pool:
+            for done in [pool.submit(work, person) for person in people]:
+                done.result()
+    with LabelStore.open(gathered / "labels.sqlite3") as store:
+        labels = store.labels()
+    by_query = Counter(label.query_id for label in labels)
+    assert by_query == Counter(confirmed)
+    assert set(by_query.values()) == {2}
+    assert len({(label.query_id, label.labeler) for label in labels}) == len(labels) == 24
+    assert len(people) == 20
+
+
 def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, capsys):
     with serving(gathered) as (owners,):
         wait_until_served(gathered)
@@ -202,6 +233,28 @@ def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, c
         assert visit(owners).lease(1)  # their own link goes on
         assert main(["label", str(gathered)]) == 2
         assert "served already, on port" in capsys.readouterr().err
+
+
+def test_a_page_is_served_again_where_it_was(gathered, visit):
+    with serving(gathered) as (before,):
+        wait_until_served(gathered)
+    with serving(gathered, port=None) as (after,):
+        assert visit(after).lease(1)
+        assert after.partition("?")[0] == before.partition("?")[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--overlap", "2"], ["--instructions", "x"], ["--port", "0"], ["--host", "127.0.0.2"]],
+    ids=lambda option: option[0],
+)
+def test_a_served_page_is_not_changed_by_an_invitation(gathered, capsys, option):
+    write_json(gathered / "page.json", {**this_process(), "host": "127.0.0.1", "port": 5000})
+    assert main(["label", str(gathered), "--invite", "ben", *option]) == 2
+    captured = capsys.readouterr()
+    assert f"{option[0]}: the page" in captured.err
+    assert captured.err.count("\n") == 1
+    assert "http" not in captured.out
 
 
 def wait_until_served(run: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from labelled_run import TOKENS, LabelledRun, add_pairs, make_frames, make_run, write_metrics
 
+import labeler_ui
 from labeler_ui.app import create_app
 from labeler_ui.settings import Settings
 from prefrl.labels.codec import StoreError
@@ -17,6 +18,7 @@ from prefrl.run_directory import write_json
 from prefrl.run_status import FITTING, WAITING, StatusFile
 
 PORT = 5000
+DESCRIPTION = Path(labeler_ui.__file__).parent / "openapi.yaml"
 HOST = f"http://127.0.0.1:{PORT}"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -303,6 +305,7 @@ def test_a_broken_store_is_no_answer_and_says_nothing_of_paths(page, monkeypatch
     monkeypatch.setattr("prefrl.labels.desk.LabelDesk.lease", broken)
     response = page.post("/api/leases", session=page.session, n=1)
     assert response.status_code == 503
+    assert f"503 {response.json['error']}" in DESCRIPTION.read_text()
     assert "/home" not in response.json["error"]
 
 

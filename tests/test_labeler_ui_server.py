@@ -26,6 +26,17 @@ def test_the_first_free_port_is_taken():
         assert 5000 <= first.getsockname()[1] < second.getsockname()[1]
 
 
+def test_the_last_port_is_taken_again_if_it_is_free_and_none_is_asked_for():
+    with listen(Address(port=0)) as before:
+        last = before.getsockname()[1]
+        with listen(Address(), last) as other:
+            assert other.getsockname()[1] != last
+    with listen(Address(), last) as again:
+        assert again.getsockname()[1] == last
+        with listen(Address(port=0), last) as asked:
+            assert asked.getsockname()[1] != last
+
+
 def test_a_fixed_port_that_is_taken_is_an_error():
     with listen(Address(port=0)) as taken:
         port = taken.getsockname()[1]

@@ -508,7 +508,11 @@ def test_it_is_known_which_answers_were_trained_on(people):
     side.answers(1)
     side.turns()
     queries = [label.query_id for label in side.loop.store.labels()]
-    assert [side.loop.desk.was_trained(query, "anna") for query in queries] == [True] * 10 + [False]
+    undone = [
+        side.loop.desk.withdraw(f"undo {query}", query, "anna", "page", 60.0, 0.0)
+        for query in queries
+    ]
+    assert [withdrawal.trained for withdrawal in undone] == [True] * 10 + [False]
 
 
 def test_a_stop_leaves_queries_with_pictures_for_the_rest_of_the_budget(people):

@@ -39,7 +39,7 @@ function answer(choice, pressedAt) {
   if (practice.length) tryOut(choice);
   else give(choice);
   advance();
-  measure(pressedAt);
+  if (shown) measure(pressedAt);
 }
 
 function give(choice) {

@@ -130,11 +130,6 @@ class LabelDesk:
         with self._store.transaction() as connection:
             return leases.find_lease(connection, Holder(labeler, session), query_id)
 
-    def holds(self, query_id: str, session: str, now: float) -> bool:
-        """Whether a page has the query on lease now."""
-        with self._store.transaction() as connection:
-            return leases.holds(connection, query_id, session, now)
-
     def release(self, labeler: str, session: str, now: float, query_id: str | None = None) -> int:
         """Give a page's leases back, or the one of a query: it was skipped, or the page is closed.
 
@@ -211,11 +206,6 @@ class LabelDesk:
             lease = leases.find_lease(connection, holder, query_id)
             trained = _was_trained(connection, query_id, labeler)
         return Withdrawal(lease, trained, repeated)
-
-    def was_trained(self, query_id: str, labeler: str) -> bool:
-        """Whether the labeler's newest answer to a query, taken back or not, was trained on."""
-        with self._store.transaction() as connection:
-            return _was_trained(connection, query_id, labeler)
 
     def ready(self, now: float, labeler: str = "") -> int:
         """How many queries could be lent now to a labeler's next page (or to a newcomer's)."""
@@ -314,6 +304,7 @@ def _last_event(connection: sa.Connection, query_id: str, labeler: str) -> Label
 
 
 def _was_trained(connection: sa.Connection, query_id: str, labeler: str) -> bool:
+    """Whether the labeler's newest answer to a query, taken back or not, was trained on."""
     newest = (
         sa.select(sa.func.max(LABELS.c.position))
         .where(LABELS.c.query_id == query_id, LABELS.c.labeler == labeler)

@@ -131,12 +131,6 @@ def find_lease(connection: sa.Connection, holder: Holder, query_id: str) -> Leas
     return Lease(Query(*query), shown_left, expires_at)
 
 
-def holds(connection: sa.Connection, query_id: str, session: str, now: float) -> bool:
-    """Whether a page has the query on lease now."""
-    live = LEASES.c.query_id == query_id, LEASES.c.session == session, LEASES.c.expires_at > now
-    return connection.scalar(sa.select(sa.exists().where(*live))) is True
-
-
 def find_query(connection: sa.Connection, query_id: str) -> Query:
     """The query of this id, which must be stored."""
     statement = sa.select(*QUERY_FIELDS).where(QUERIES.c.id == query_id)

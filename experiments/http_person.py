@@ -7,6 +7,19 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
+from numpy.random import Generator
+
+from prefrl.labels.store import LabelStore
+from prefrl.labels.teachers import Teacher
+from prefrl.types import Answer
+
+
+def judged(pair: dict[str, Any], store: LabelStore, teacher: Teacher, rng: Generator) -> Answer:
+    """What a simulated teacher, who knows the true rewards, says of a pair as the page shows it."""
+    shown = [pair[side]["clip"] for side in ("left", "right")]
+    clips = store.clips(shown)
+    return teacher.judge(*(clips[id].true_rewards for id in shown), rng)
+
 
 class HttpPerson:
     """Opens a link, leases pairs, answers.

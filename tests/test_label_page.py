@@ -14,15 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
-from http_person import HttpPerson
+from http_person import HttpPerson, judged
 from many_people import invite_all
 from scripted_person import WATCHED_S, ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
 
 from prefrl.cli import main
+from prefrl.labels.oracle import Oracle
 from prefrl.labels.store import LabelStore
+from prefrl.labels.teachers import Teacher
 from prefrl.run_directory import write_json
 from prefrl.run_status import this_process
 
@@ -221,6 +224,22 @@ def test_twenty_people_at_once_lose_no_answer_and_no_pair_gets_more_than_two(gat
     assert set(by_query.values()) == {2}
     assert len({(label.query_id, label.labeler) for label in labels}) == len(labels) == 24
     assert len(people) == 20
+
+
+def test_a_simulated_teacher_answers_on_the_page_as_it_would_in_the_training(gathered, visit):
+    teacher, rng = Teacher(), np.random.default_rng(0)
+    with serving(gathered) as links, LabelStore.open(gathered / "labels.sqlite3") as store:
+        person = visit(links[0])
+        while pairs := person.lease():
+            for pair in pairs:
+                person.answer(pair["query"], judged(pair, store, teacher, rng))
+        answered = {label.query_id: label.answer for label in store.labels()}
+        oracle = Oracle(np.random.default_rng(1))
+        for query in store.pending("oracle"):
+            clips = store.clips((query.left, query.right))
+            said = oracle.answer(query, clips[query.left], clips[query.right])
+            assert answered[query.id] == said.answer
+        assert len(answered) >= 12
 
 
 def test_somebody_is_invited_to_a_page_that_is_served_already(gathered, visit, capsys):

@@ -1,16 +1,14 @@
 """A run's label page, as its owner sees it: opened with the run or on its own; people invited."""
 
 import secrets
-import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from rich.console import Console
 
-from labeler_ui.server import Address, is_remote, link, listen, serve
+from labeler_ui.server import Address, is_remote, link, listen, serve, until_told
 from prefrl.assignment import PageAssignment
 from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
@@ -36,18 +34,23 @@ def open_page(
         console: For the links.
     """
     print_link(run, OWNER, listening, host, console)
-    if is_remote(host):
-        console.print(
-            "warning: whoever can read the traffic of this network can read the page's too, and "
-            "the links: use it only where you trust everybody",
-            style="yellow", soft_wrap=True,
-        )  # fmt: skip
+    warn_of_listeners(host, console)
     settings = {
         "instructions": label.instructions,
         "overlap": label.overlap,
         "repeat_share": label.repeat_share,
     }
     return PageAssignment(run.path, listening, host, settings)
+
+
+def warn_of_listeners(host: str, console: Console) -> None:
+    """Say who else can read a page that is served on this address."""
+    if is_remote(host):
+        console.print(
+            "warning: whoever can read the traffic of this network can read the page's too, and "
+            "the links: use it only where you trust everybody",
+            style="yellow", soft_wrap=True,
+        )  # fmt: skip
 
 
 def print_link(
@@ -100,7 +103,9 @@ def serve_page(
         page = open_page(run, label, listening, address.host, console)
         if invite:
             print_link(run, invite, listening, address.host, console)
-        return _until_told(page)
+        return until_told(
+            lambda: serve(page.run_path, page.listening, page.host, **page.settings)
+        )
 
 
 def revoke(path: Path, name: str) -> int:
@@ -128,17 +133,3 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"--invite: expected a name of up to {LONGEST_NAME} characters")
     if name in {OWNER, "oracle"}:
         raise ConfigError(f"--invite: {name!r} is somebody already")
-
-
-def _until_told(page: PageAssignment) -> int:
-    """Serve here; Ctrl-C and SIGTERM end it, between two answers or in the middle of one."""
-    told: list[int] = []
-
-    def end(number: int, _: FrameType | None) -> None:
-        told.append(number)
-        raise SystemExit  # which makes the server return
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    serve(page.run_path, page.listening, page.host, **page.settings)
-    return 128 + told[0] if told else 0

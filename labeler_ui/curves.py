@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from prefrl.metrics import read_metrics
 from prefrl.run_directory import RunDirectory
+from prefrl.runs.series import Line, lines_of, series
 
 MOST_POINTS = 240  # about one for every two pixels of a chart
 
@@ -46,49 +44,46 @@ class _Source:
 
 _SOURCES = (
     _Source("true_return", "True return", "of training episodes; the agent never sees it",
-            "policy.jsonl", "rollout/true_return"),
+            "policy", "rollout/true_return"),
     _Source("predicted_return", "Predicted return", "of training episodes, what the agent is given",
-            "policy.jsonl", "rollout/predicted_return"),
+            "policy", "rollout/predicted_return"),
     _Source("validation_accuracy", "Validation accuracy", "on answers it was not fitted to",
-            "reward.jsonl", "reward/validation_accuracy", 100.0, "%"),
+            "reward", "reward/validation_accuracy", 100.0, "%"),
     _Source("entropy", "Entropy", "how undecided the policy still is",
-            "policy.jsonl", "train/entropy_loss", -1.0),
+            "policy", "train/entropy_loss", -1.0),
     _Source("labels", "Labels", "answers the predictor knows",
-            "reward.jsonl", "labels/answered"),
+            "reward", "labels/answered"),
     _Source("label_rate", "Label rate", "answers an hour, between training rounds",
-            "timing-reward.jsonl", "time/labels_per_s", 3600.0),
+            "timing-reward", "time/labels_per_s", 3600.0),
 )  # fmt: skip
 
 
 def curves_of(run: RunDirectory) -> list[Curve]:
-    """All curves; one without points is one that the run has not begun."""
-    return [
-        Curve(s.name, s.title, s.note, s.unit, _points(run.metrics / s.file, s.key, s.factor))
-        for s in _SOURCES
-    ]
+    """All curves; one without points is one that the run has not begun.
+
+    Raises:
+        RunError: The figures are damaged.
+    """
+    return [Curve(s.name, s.title, s.note, s.unit, _points(run, s)) for s in _SOURCES]
 
 
-def _points(path: Path, key: str, factor: float) -> list[tuple[float, float]]:
-    points = [
-        (float(line["step"]), factor * line[key])
-        for line in _lines(path)
-        if line.get(key) is not None
-    ]
-    return _thinned(points)
+def _points(run: RunDirectory, source: _Source) -> list[tuple[float, float]]:
+    steps, values = series(_lines(run, source.file), source.key)
+    return _thinned(list(zip(steps.tolist(), (source.factor * values).tolist(), strict=True)))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(run: RunDirectory, name: str) -> list[Line]:
     try:
-        state = path.stat()
-    except FileNotFoundError:
+        state = (run.metrics / f"{name}.jsonl").stat()
+    except OSError:
         return []
-    return _read(path, state.st_mtime_ns, state.st_size)
+    return _read(run, name, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, _modified_ns: int, _size: int) -> list[dict[str, Any]]:
+def _read(run: RunDirectory, name: str, _modified_ns: int, _size: int) -> list[Line]:
     """The lines of a file that has not changed since."""
-    return read_metrics(path)
+    return lines_of(run, name)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -15,11 +15,11 @@ def guarded_app(site: Site, name_behind: NameBehind, entrance: str) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     guard(app, site, name_behind, entrance)
-    app.register_error_handler(HTTPException, _refuse)
+    app.register_error_handler(HTTPException, refuse)
     return app
 
 
-def _refuse(error: HTTPException) -> Response | tuple[Response | str, int]:
+def refuse(error: HTTPException) -> Response | tuple[Response | str, int]:
     """Say why: in JSON to scripts, as a page to people."""
     if error.code is None or error.code < 400:
         return error.get_response()

@@ -13,7 +13,7 @@ import waitress
 from flask import Flask
 
 from labeler_ui.app import create_app
-from labeler_ui.settings import LOCAL_NAMES, Settings
+from labeler_ui.settings import LOCAL_NAMES, Settings, Site
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.run_status import this_process
 
@@ -97,6 +97,11 @@ def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> No
     app = create_app(run, Settings(port, host_names(host), **settings))
     write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
     serve_app(app, listening)
+
+
+def site_of(listening: socket.socket, host: str) -> Site:
+    """Where pages are served by a socket that was asked for with this host."""
+    return Site(listening.getsockname()[1], host_names(host))
 
 
 def serve_app(app: Flask, listening: socket.socket) -> None:

@@ -36,8 +36,6 @@ def serve(args: list[str]) -> int:
         title = options.folder.absolute().name
         site = site_of(listening, host)
         app = create_archive(catalogue, title, site, only(OWNER, token))
-        console.print(
-            f"{runs} runs: {link(host, site.port, token)}", soft_wrap=True, style="bold"
-        )
+        console.print(f"{runs} runs: {link(host, site.port, token)}", soft_wrap=True, style="bold")
         warn_of_listeners(host, console)
         return until_told(lambda: serve_app(app, listening))

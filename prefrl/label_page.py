@@ -103,9 +103,7 @@ def serve_page(
         page = open_page(run, label, listening, address.host, console)
         if invite:
             print_link(run, invite, listening, address.host, console)
-        return until_told(
-            lambda: serve(page.run_path, page.listening, page.host, **page.settings)
-        )
+        return until_told(lambda: serve(page.run_path, page.listening, page.host, **page.settings))
 
 
 def revoke(path: Path, name: str) -> int:

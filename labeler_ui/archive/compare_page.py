@@ -63,7 +63,9 @@ def _described(group: Group, style: int) -> dict[str, Any]:
 
 def _chart(axis: str, groups: Sequence[Group]) -> Chart:
     traces = [
-        trace for style, group in enumerate(groups) for trace in _traces(group, axis, style % STYLES)
+        trace
+        for style, group in enumerate(groups)
+        for trace in _traces(group, axis, style % STYLES)
     ]
     return overlay(
         TITLES[axis], f"true return of training episodes; {AXES[axis]}", traces, LENGTHS[axis],

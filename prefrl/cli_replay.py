@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,7 +35,7 @@ class ReplayOptions:
     gif: bool = False
     """Write a GIF too, such as a README shows."""
     view: bool = False
-    """Then serve a page on which the video follows the curve, and any stretch can be asked about."""
+    """Then serve a page: drag along the curve, and put any stretch of it into the queue."""
     page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
     window: bool = False
     """Play in a window instead (needs a display, and opencv-python with its windows)."""
@@ -131,7 +132,6 @@ def _check(options: ReplayOptions) -> None:
 
 def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
     """Play and deliver; returns what is to be served, if anything is."""
-    from labeler_ui.replay_app import View
     from prefrl.runs.panel import replay_frames, size_shown
     from prefrl.runs.replay import play
     from prefrl.runs.trained import load_trained
@@ -155,6 +155,8 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
     replay.save(video)
     if not options.view:
         return None
+    from labeler_ui.replay_app import View
+
     size = size_shown(replay.episodes[0].picture(0))
     return View(run, replay, video, size, trained.config.env.clip_length)
 
@@ -162,9 +164,10 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
 def _serve(view: "View", page: PageOptions) -> int:
     """Serve the page of a replay until told to stop."""
     from labeler_ui.replay_app import create_view
-    from labeler_ui.server import open_site
+    from labeler_ui.server import Address
+    from prefrl.owner_pages import serve_to_owner
 
-    return open_site(page, "replay", lambda site, name_behind: create_view(view, site, name_behind))
+    return serve_to_owner(Address(**vars(page)), "watch it here", partial(create_view, view))
 
 
 def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:

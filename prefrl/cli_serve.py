@@ -1,11 +1,9 @@
 """`prefrl serve`: the archive in a browser."""
 
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from tyro.conf import Positional, arg
 
 from prefrl.arguments import PageOptions, parse
@@ -23,19 +21,16 @@ class ServeOptions:
 def serve(args: list[str]) -> int:
     """`prefrl serve`; returns the exit code."""
     options = parse(ServeOptions, "serve", ServeOptions(), args)
-    from labeler_ui.access import only
     from labeler_ui.archive.app import create_archive
     from labeler_ui.archive.catalogue import Catalogue
-    from labeler_ui.server import Address, link, listen, serve_app, site_of, until_told
-    from prefrl.label_page import OWNER, warn_of_listeners
+    from labeler_ui.server import Address
+    from prefrl.owner_pages import serve_to_owner
 
-    catalogue, token = Catalogue(options.folder), secrets.token_urlsafe(32)  # 256 bits
-    runs, host = len(catalogue.rows()), options.page.host
-    console = Console(highlight=False)
-    with listen(Address(**vars(options.page))) as listening:
-        title = options.folder.absolute().name
-        site = site_of(listening, host)
-        app = create_archive(catalogue, title, site, only(OWNER, token))
-        console.print(f"{runs} runs: {link(host, site.port, token)}", soft_wrap=True, style="bold")
-        warn_of_listeners(host, console)
-        return until_told(lambda: serve_app(app, listening))
+    catalogue = Catalogue(options.folder)
+    runs = len(catalogue.rows())  # all are read before the first visitor has to wait for them
+    return serve_to_owner(
+        Address(**vars(options.page)), f"{runs} runs",
+        lambda site, name_behind: create_archive(
+            catalogue, options.folder.absolute().name, site, name_behind
+        ),
+    )  # fmt: skip

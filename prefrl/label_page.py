@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from labeler_ui.server import Address, is_remote, link, listen, serve, until_told
+from labeler_ui.server import Address, link, listen, serve, until_told
 from prefrl.assignment import PageAssignment
 from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
+from prefrl.owner_pages import OWNER, warn_of_listeners
 from prefrl.run_directory import RunDirectory, read_object
 from prefrl.run_status import is_alive
 
-OWNER = "owner"  # who started the run, as a labeler
 LONGEST_NAME = 40
 
 
@@ -41,16 +41,6 @@ def open_page(
         "repeat_share": label.repeat_share,
     }
     return PageAssignment(run.path, listening, host, settings)
-
-
-def warn_of_listeners(host: str, console: Console) -> None:
-    """Say who else can read a page that is served on this address."""
-    if is_remote(host):
-        console.print(
-            "warning: whoever can read the traffic of this network can read the page's too, and "
-            "the links: use it only where you trust everybody",
-            style="yellow", soft_wrap=True,
-        )  # fmt: skip
 
 
 def print_link(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browsing import PHONE, check_with_axe
 from labelled_run import TOKENS, LabelledRun, add_pairs, make_run, write_metrics
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
@@ -26,7 +26,6 @@ with listen(Address(port=int(sys.argv[2]))) as listening:
     print(sys.argv[2], flush=True)
     serve(Path(sys.argv[1]), listening, "127.0.0.1", repeat_share=0.0)
 """
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 READY = "#stage:not(.vacant)"
@@ -452,12 +451,6 @@ def test_axe_finds_nothing_serious(run, server, open_page, theme, size):
     check_with_axe(page)
     page.goto(f"{server.address}/progress")
     check_with_axe(page)
-
-
-def check_with_axe(page: Page) -> None:
-    violations = Axe().run(page).response["violations"]
-    serious = [v for v in violations if v["impact"] in {"serious", "critical"}]
-    assert not serious, [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
 
 
 def test_a_chosen_theme_stays(open_page):

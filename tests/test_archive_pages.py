@@ -189,8 +189,8 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     )
     made.store.close()
     run = made.directory
-    write_json(run.provenance, {"note": "why?", "command": ["prefrl", "train", "a b"],
-                                "packages": {"numpy": "2.1"}, "git_diff": "-old\n+new <i>"})  # fmt: skip
+    origin = {"note": "why?", "command": ["prefrl", "train", "a b"], "git_diff": "-old\n+new <i>"}
+    write_json(run.provenance, {**origin, "packages": {"numpy": "2.1"}})
     write_figures(run, [1.0, 5.0, 9.0])
     run.videos.mkdir()
     (run.videos / "evaluation.mp4").write_bytes(b"film")

@@ -21,6 +21,7 @@ from labeler_ui.settings import Site
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.run_status import StatusFile
+from prefrl.runs import record
 from prefrl.types import Label
 
 PORT = 5000
@@ -111,9 +112,9 @@ def test_a_run_whose_process_dies_is_shown_as_lost_though_no_file_changes(folder
     run = archived(folder / "dot", result=None)
     StatusFile(run).update({"policy": "learning"})
     assert 'running">running' in visitor.text("/")
-    record = json.loads(run.status.read_text())
+    status = json.loads(run.status.read_text())
     before = run.status.stat()
-    run.status.write_text(json.dumps(record).replace(str(record["process"]), "2" * 7))
+    run.status.write_text(json.dumps(status).replace(str(status["process"]), "2" * 7))
     os.utime(run.status, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert 'lost">lost' in visitor.text("/")
 
@@ -204,6 +205,16 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     assert "7654.321" not in page
     (video,) = re.findall(r'<video[^>]+src="([^"]+)"', page)
     assert visitor.get(video).data == b"film"
+
+
+def test_a_file_that_goes_while_the_page_is_made_is_left_out(folder, visitor, monkeypatch):
+    run = archived(folder / "dot")
+    monkeypatch.setattr(
+        record, "output_files", lambda run: {"gone.tmp": run.path / "gone.tmp", "a": run.config}
+    )
+    page = visitor.text(visitor.page_of(run))
+    assert "files/a" in page
+    assert "gone.tmp" not in page
 
 
 def test_videos_can_be_sought_in_and_other_files_are_handed_out_not_shown(folder, visitor):

@@ -1,6 +1,8 @@
 """What the page of one run shows, from files that may come from anyone."""
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +15,10 @@ from labeler_ui.curves import curves_of
 from labeler_ui.labelers import labelers_table
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore, StoreError
-from prefrl.provenance import output_files
 from prefrl.run_directory import RunDirectory, RunError, finite, read_object
 from prefrl.runs.archive import Entry, entry_of, text
 from prefrl.runs.differences import flat
-from prefrl.runs.record import record_of
+from prefrl.runs.record import file_states, record_of
 from prefrl.runs.tables import duration, fact, number, size
 
 MOST_VIDEOS = 6  # on the page; all of them are among the files
@@ -36,12 +37,13 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
         key: Its name in addresses.
     """
     entry, record, origin = entry_of(run), record_of(run), read_object(run.provenance)
+    states = file_states(run)
     return {
         "run": entry.name,
         "entry": entry,
         "head": _head(entry),
         **_curves(run),
-        "videos": _videos(run, key),
+        "videos": _videos(states, key),
         **_labels(run),
         "settings": facts(record["settings_that_are_not_the_default"]),
         "config": _json(record["config"]),
@@ -50,7 +52,7 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
         "packages": facts(record["packages"]),
         "diff": _clean(origin.get("git_diff")),
         "result": facts(record["result"]),
-        **_files(run, key),
+        **_files(states, key),
     }
 
 
@@ -77,23 +79,20 @@ def _curves(run: RunDirectory) -> dict[str, Any]:
         return {"charts": [], "damage": f"The figures cannot be read: {text(str(error))}"}
 
 
-def _videos(run: RunDirectory, key: str) -> list[dict[str, str]]:
+def _videos(states: Mapping[str, os.stat_result], key: str) -> list[dict[str, str]]:
     """The newest first; an address changes when its file does."""
-    names = [name for name in output_files(run) if _is_whole_video(name)]
-    made = {name: (run.path / name).stat().st_mtime_ns for name in names}
-    newest = sorted(names, key=lambda name: made[name], reverse=True)[:MOST_VIDEOS]
+    made = {name: state.st_mtime_ns for name, state in states.items() if _is_whole_video(name)}
     return [
         {
             "name": text(name.removeprefix("videos/")),
             "address": url_for("archive.file", key=key, name=name, made=made[name]),
         }
-        for name in newest
-        if name.isprintable()
+        for name in sorted(made, key=made.__getitem__, reverse=True)[:MOST_VIDEOS]
     ]
 
 
 def _is_whole_video(name: str) -> bool:
-    return name.startswith("videos/") and name.endswith(".mp4") and ".partial." not in name
+    return re.fullmatch(r"videos/[^/]+(?<!\.partial)\.mp4", name) is not None and name.isprintable()
 
 
 def _labels(run: RunDirectory) -> dict[str, Any]:
@@ -119,18 +118,17 @@ def _origin(record: Mapping[str, Any]) -> Facts:
     return [(name.replace("_", " "), fact(value)) for name, value in found.items()]
 
 
-def _files(run: RunDirectory, key: str) -> dict[str, Any]:
-    found = output_files(run)
+def _files(states: Mapping[str, os.stat_result], key: str) -> dict[str, Any]:
     files = [
         {
             "name": text(name),
-            "size": size(path.stat().st_size),
+            "size": size(state.st_size),
             # A name that no address can hold is shown, and that is all.
             "address": url_for("archive.file", key=key, name=name) if name.isprintable() else "",
         }
-        for name, path in list(found.items())[:MOST_FILES]
+        for name, state in list(states.items())[:MOST_FILES]
     ]
-    return {"files": files, "more_files": max(0, len(found) - MOST_FILES)}
+    return {"files": files, "more_files": len(states) - len(files)}
 
 
 def _json(value: Any) -> str:

@@ -151,6 +151,7 @@ video.addEventListener("play", () => {
   write("#play", "Pause");
   requestAnimationFrame(follow);
 });
+video.addEventListener("ended", () => go(steps));
 video.addEventListener("pause", () => write("#play", "Play"));
 
 go(0);

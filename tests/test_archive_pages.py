@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,17 @@ def test_nonsense_in_a_run_breaks_no_page(folder, visitor, name, content):
     assert visitor.get(visitor.page_of(bad)).status_code in (200, 409)
     assert visitor.get(visitor.compared(good, bad)).status_code in (200, 409)
     assert visitor.get(visitor.page_of(good)).status_code == 200
+
+
+def test_nonsense_in_a_database_breaks_no_page(folder, visitor):
+    made = make_run(folder / "dot", pairs=1)
+    query = made.queries[0]
+    made.store.add_labels([Label("l", query.id, "anna", "left", 1e9, 1.5, query.left)])
+    made.store.close()
+    with sqlite3.connect(made.directory.labels) as database:
+        database.execute("UPDATE labels SET time_to_answer_s = 'long', answer = 'perhaps'")
+    database.close()
+    assert "The labels cannot be read" in visitor.text(visitor.page_of(made.directory))
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
 
 def facts(values: Mapping[str, Any]) -> Facts:
     """Names and values as people read them."""
-    return [(text(key).replace("_", " "), fact(value)) for key, value in flat(values).items()]
+    return [(text(key), fact(value)) for key, value in flat(values).items()]
 
 
 def _head(entry: Entry) -> Facts:
@@ -103,7 +103,7 @@ def _labels(run: RunDirectory) -> dict[str, Any]:
             counts = store.counts()
             # It draws nothing: only its figures are asked for.
             people = labelers_table(LabelDesk(store, np.random.default_rng(0)))
-    except StoreError as error:
+    except (StoreError, TypeError, ValueError) as error:  # SQLite keeps texts in any column
         return {"answers": [], "labels_note": f"The labels cannot be read: {text(str(error))}"}
     answers = [(answer, number(n)) for answer, n in counts.by_answer.items()]
     note = f"{number(counts.answered)} of {number(counts.queries)} pairs are answered."

@@ -15,7 +15,6 @@ from prefrl.runs.tables import duration, fact, number
 
 STYLES = 6  # as many as the style sheet tells apart by colour
 MOST_POINTS = 240
-TITLES = {"env_steps": "Against steps", "labels": "Against labels", "wall_s": "Against time"}
 LENGTHS: dict[str, Callable[[float], str]] = {
     "env_steps": lambda x: f"{shortened(x)} steps",
     "labels": lambda x: f"{x:,.0f} labels",
@@ -68,7 +67,7 @@ def _chart(axis: str, groups: Sequence[Group]) -> Chart:
         for trace in _traces(group, axis, style % STYLES)
     ]
     return overlay(
-        TITLES[axis], f"true return of training episodes; {AXES[axis]}", traces, LENGTHS[axis],
+        f"Against {AXES[axis]}", "true return of training episodes", traces, LENGTHS[axis],
         summary=f"True return against {AXES[axis]}: {len(groups)} configurations",
     )  # fmt: skip
 

@@ -47,8 +47,10 @@ function showRewards() {
   }
 }
 
+const SHORT = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, signDisplay: "always" });
+
 function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toLocaleString("en", { maximumSignificantDigits: 4 })}`;
+  return SHORT.format(value).replace("-", "−");
 }
 
 function write(selector, text) {

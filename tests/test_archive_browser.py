@@ -1,5 +1,7 @@
 """The archive and a replay in a real browser, served by the commands that people use."""
 
+import base64
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from archived_run import RESULT, archived, write_figures
 from browsing import PHONE, check_fits_a_phone, check_with_axe, served
 from labelled_run import make_clip, make_frames, make_run
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from untrained_run import untrained_run
 
@@ -130,6 +133,7 @@ def test_chosen_runs_are_compared_and_the_choice_is_kept_on_the_way_back(link, o
 def test_the_page_of_a_run_plays_its_video(link, open_page):
     page = open_page(link)
     page.click("text=people")
+    page.wait_for_selector("video")
     play = "async () => { const [film] = document.querySelectorAll('video'); await film.play();"
     assert page.evaluate(f"{play} return film.duration; }}") == pytest.approx(20 / 15, abs=0.1)
 
@@ -223,15 +227,16 @@ DRAWN = """() => {
     [canvas.width, canvas.height] = [320, 420];
     const context = canvas.getContext("2d");
     context.drawImage(video, 0, 0, 320, 420, 0, 0, 320, 420);
-    return [...context.getImageData(0, 0, 320, 420).data];
+    return canvas.toDataURL();
 }"""
 
 
 def frame_shown(page: Page, film: np.ndarray) -> int:
     """Which of the video's frames is on the screen."""
-    page.wait_for_function("!document.querySelector('video').seeking")
+    page.wait_for_function("() => !document.querySelector('video').seeking")
     page.wait_for_timeout(100)
-    shown = np.array(page.evaluate(DRAWN)).reshape(420, 320, 4)[..., :3]
+    png = base64.b64decode(page.evaluate(DRAWN).partition(",")[2])
+    shown = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
     return int(np.abs(film - shown).mean((1, 2, 3)).argmin())
 
 
@@ -249,7 +254,7 @@ def drag(page: Page, *shares: float) -> None:
 
 def test_the_picture_follows_a_drag_along_the_curve(view, film, open_page):
     page = open_page(view)
-    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    page.wait_for_function("() => document.querySelector('video').readyState >= 2")
     drag(page, 0.1, 0.3, 0.5)
     expect(page.locator("#step")).to_have_text("step 10 of 20")
     expect(page.locator("#curve")).to_have_attribute("aria-valuenow", "10")

@@ -1,12 +1,14 @@
 """The application over a folder of runs: `create_archive`. It changes nothing."""
 
 import mimetypes
+from functools import lru_cache
 
 from flask import Blueprint, Flask, Response, render_template, request, send_file
+from markupsafe import Markup
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from labeler_ui.access import NameBehind
-from labeler_ui.archive.catalogue import SPARK_HEIGHT, SPARK_WIDTH, Catalogue
+from labeler_ui.archive.catalogue import SPARK_HEIGHT, SPARK_WIDTH, Catalogue, Row
 from labeler_ui.archive.compare_page import compare_page
 from labeler_ui.archive.run_page import run_page
 from labeler_ui.guarded import guarded_app, refuse
@@ -18,6 +20,7 @@ from prefrl.runs.foreign import open_run
 from prefrl.runs.tables import duration, number
 
 MOST_COMPARED = 24  # runs, so that their differences still fit a table
+KEPT_LINES = 10_000  # of the list, written; half a kilobyte each
 SHOWN = {"video/mp4", "image/png"}  # other files are handed out, never shown: they could hold code
 
 
@@ -50,11 +53,14 @@ def create_archive(catalogue: Catalogue, title: str, site: Site, name_behind: Na
 def _pages(catalogue: Catalogue, title: str) -> Blueprint:
     routes = Blueprint("archive", __name__)
 
+    @lru_cache(maxsize=KEPT_LINES)
+    def written(row: Row) -> Markup:
+        html = render_template("run_row.html", row=row, width=SPARK_WIDTH, height=SPARK_HEIGHT)
+        return Markup(html)  # the template has escaped what is foreign
+
     @routes.get("/")
     def index() -> str:
-        return render_template(
-            "runs.html", run=title, rows=catalogue.rows(), width=SPARK_WIDTH, height=SPARK_HEIGHT
-        )
+        return render_template("runs.html", run=title, rows=catalogue.rows(), written=written)
 
     @routes.get("/runs/<key>")
     def run(key: str) -> str:

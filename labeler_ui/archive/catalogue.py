@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 96, 22, 48
 LARGEST_RECORD = 32 * 2**20  # bytes of JSON; a diff that was not committed may be some of it
 # A line of figures has some forty: one of them is found faster than all of them are parsed.
 RETURN = re.compile(rb'"rollout/true_return": (-?\d{1,15}(?:\.\d+)?(?:e-\d+)?)[,}]')
+
+_NAMES = RunDirectory(Path())
+RECORDS = [path.name for path in (_NAMES.config, _NAMES.provenance, _NAMES.result, _NAMES.status)]
+METRICS, POLICY = _NAMES.metrics.name, "policy.jsonl"
 
 # What makes a line of the index: size and time of each file that is read for it.
 Signature = tuple[tuple[int, int] | None, ...]
@@ -57,7 +61,8 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[Signature, Row]] = {}
+        self._known: dict[str, tuple[Signature, Row]] = {}  # by path
+        self._runs: dict[str, RunDirectory] = {}  # by key
 
     def rows(self) -> list[Row]:
         """All runs, the newest first.
@@ -66,69 +71,65 @@ class Catalogue:
             RunError: The folder is gone.
         """
         with self._lock:
-            self._known = {row.key: (seen, row) for seen, row in self._read()}
+            self._known = {os.fspath(run.path): self._read(run) for run in find_runs(self._folder)}
             rows = [row for _, row in self._known.values()]
+            self._runs = {row.key: row.run for row in rows}
         return sorted(rows, key=_begun, reverse=True)
 
     def run(self, key: str) -> RunDirectory | None:
         """The run of a key; None if there is none."""
-        if key not in self._known:
+        if key not in self._runs:
             self.rows()
-        found = self._known.get(key)
-        return found and found[1].run
+        return self._runs.get(key)
 
-    def _read(self) -> Iterator[tuple[Signature, Row]]:
-        for run in find_runs(self._folder):
-            key = hashlib.blake2b(
-                os.fsencode(run.path.relative_to(self._folder)), digest_size=8
-            ).hexdigest()
-            try:
-                seen = _signature(run)
-            except (Unreadable, OSError) as error:
-                yield (), Row(key, run, name_of(run), problem=text(str(error)))
-                continue
-            before, row = self._known.get(key, (None, None))
-            if row is None or row.entry is None or before != seen or row.entry.status == "running":
-                spark = row.spark if row and before == seen else _spark(run)
-                row = Row(key, run, name_of(run), entry_of(run), spark)
-            yield seen, row
+    def _read(self, run: RunDirectory) -> tuple[Signature, Row]:
+        try:
+            seen = _signature(os.fspath(run.path))
+        except (Unreadable, OSError) as error:
+            return (), Row(self._key(run), run, name_of(run), problem=text(str(error)))
+        before, row = self._known.get(os.fspath(run.path), ((), None))
+        changed = row is None or before != seen
+        if row is None or changed or (row.entry and row.entry.status == "running"):
+            spark = _spark(run) if row is None or changed else row.spark
+            row = Row(self._key(run), run, name_of(run), entry_of(run), spark)
+        return seen, row
+
+    def _key(self, run: RunDirectory) -> str:
+        path = os.fsencode(run.path.relative_to(self._folder))
+        return hashlib.blake2b(path, digest_size=8).hexdigest()
 
 
 def _begun(row: Row) -> tuple[str, str]:
     return (row.entry.started_at if row.entry else "", row.name)
 
 
-def _signature(run: RunDirectory) -> Signature:
+def _signature(folder: str) -> Signature:
     """The state of what a line of the index is made of.
 
     Raises:
         Unreadable: A link leads elsewhere, a pipe may never end, a file is far too large.
     """
-    records = [run.config, run.provenance, run.result, run.status]
-    states = [_state(path, stat.S_ISREG) for path in records]
+    states = [_state(f"{folder}/{name}", stat.S_ISREG) for name in RECORDS]
     if any(state and state[1] > LARGEST_RECORD for state in states):
         raise Unreadable("a record of it is far too large")
-    folder = _state(run.metrics, stat.S_ISDIR)
-    return (*states, folder and _state(_figures(run), stat.S_ISREG))
+    metrics = f"{folder}/{METRICS}"
+    found = _state(metrics, stat.S_ISDIR)
+    return (*states, found and _state(f"{metrics}/{POLICY}", stat.S_ISREG))
 
 
-def _state(path: Path, kind: Callable[[int], bool]) -> tuple[int, int] | None:
+def _state(path: str, is_plain: Callable[[int], bool]) -> tuple[int, int] | None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return None
-    if not kind(found.st_mode):
-        raise Unreadable(f"{path.name} is no plain file or folder")
+    if not is_plain(found.st_mode):
+        raise Unreadable(f"{os.path.basename(path)} is no plain file or folder")
     return found.st_mtime_ns, found.st_size
-
-
-def _figures(run: RunDirectory) -> Path:
-    return run.metrics / "policy.jsonl"
 
 
 def _spark(run: RunDirectory) -> str:
     try:
-        found = RETURN.findall(_figures(run).read_bytes())
+        found = RETURN.findall((run.metrics / POLICY).read_bytes())
     except OSError:
         return ""
     step = -(-len(found) // SPARK_POINTS) or 1

@@ -103,7 +103,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
 
 
 def shown(page: Page) -> str:
-    query = page.get_attribute("#stage", "data-query")
+    query = page.get_attribute(f"{READY}[data-query]:not([data-query=''])", "data-query")
     assert query
     return query
 
@@ -141,7 +141,7 @@ def test_a_person_opens_the_link_practises_and_answers_by_key_and_button(run, se
     for key in ("ArrowLeft", "ArrowUp", "ArrowRight"):
         page.keyboard.press(key)
         expect(page.locator("#notice")).to_contain_text("Yes:")
-    page.wait_for_function("document.querySelector('#stage').dataset.query")
+    page.wait_for_function("() => document.querySelector('#stage').dataset.query")
     assert run.store.labels() == []
 
     given = [(press(page, key), answer) for key, answer in KEYS.items()]
@@ -224,7 +224,7 @@ def test_answers_survive_the_server_s_death_and_a_reload_and_arrive_once(run, se
 
 
 # The pair on the screen and the next three, each two pictures.
-PREFETCHED = """performance.getEntriesByType("resource")
+PREFETCHED = """() => performance.getEntriesByType("resource")
     .filter((entry) => entry.name.endsWith(".png") && entry.responseEnd).length >= 8"""
 
 

@@ -1,5 +1,6 @@
 """Who gets in: the Host header, the token in the link, the cookie, same-origin, rates, headers."""
 
+import hmac
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -9,12 +10,13 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
 from labeler_ui.rates import RateLimit
-from labeler_ui.settings import Settings
+from labeler_ui.settings import Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from prefrl.labels.desk import LabelDesk
+# Whom a token stands for; None for one that is unknown.
+NameBehind = Callable[[str], str | None]
 
 COOKIE_AGE_S = 30 * 24 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,17 +67,29 @@ def _host_name(host: str) -> str | None:
     return f"[{name}]" if ":" in name else name
 
 
-def guard(app: Flask, desk: "LabelDesk", settings: Settings) -> None:
-    """Let nobody in who may not."""
-    limit = RateLimit(settings.rate)
+def only(name: str, token: str) -> NameBehind:
+    """Lets in whoever has the one token, under that name."""
+    return lambda given: name if hmac.compare_digest(given.encode(), token.encode()) else None
+
+
+def guard(app: Flask, site: Site, name_behind: NameBehind, entrance: str) -> None:
+    """Let nobody in who may not.
+
+    Args:
+        app: The application.
+        site: Where it is served.
+        name_behind: Knows the tokens.
+        entrance: The endpoint that a link leads to: there alone a token in the address counts.
+    """
+    limit = RateLimit(site.rate)
 
     def admit() -> BaseResponse | None:
         if request.endpoint == "static":
             return None
-        token = request.args.get("token") if request.endpoint == "pages.label" else None
-        known = token or request.cookies.get(settings.cookie, "")
-        labeler = desk.labeler_of(known) if known else None
-        _take_turn(limit, labeler, settings.clock)
+        token = request.args.get("token") if request.endpoint == entrance else None
+        known = token or request.cookies.get(site.cookie, "")
+        labeler = name_behind(known) if known else None
+        _take_turn(limit, labeler, site.clock)
         if labeler is None:
             raise Unauthorized(
                 "your link has ended, or was not opened here: open the link that was printed, "
@@ -84,11 +98,11 @@ def guard(app: Flask, desk: "LabelDesk", settings: Settings) -> None:
         if request.method not in SAFE_METHODS and not _is_same_origin():
             raise Forbidden("only this page's own scripts may change anything")
         g.labeler = labeler
-        return _enter(token, settings.cookie) if token else None
+        return _enter(token, site.cookie, url_for(entrance)) if token else None
 
     app.before_request(admit)
     app.after_request(_add_headers)
-    app.wsgi_app = HostCheck(app.wsgi_app, settings.host_names)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = HostCheck(app.wsgi_app, site.host_names)  # type: ignore[assignment, method-assign]
 
 
 def _take_turn(limit: RateLimit, labeler: str | None, clock: Callable[[], float]) -> None:
@@ -105,14 +119,14 @@ def _is_same_origin() -> bool:
     return request.headers.get("Origin") == request.host_url.rstrip("/")
 
 
-def _enter(token: str, cookie: str) -> BaseResponse:
+def _enter(token: str, cookie: str, address: str) -> BaseResponse:
     """Turn the token in the address into a cookie."""
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         # After a link on a foreign page, a redirect would still count as coming from there, and
         # browsers would withhold the strict cookie. What this page loads comes from here.
-        response = Response("", headers={"Refresh": f"0; url={url_for('pages.label')}"})
+        response = Response("", headers={"Refresh": f"0; url={address}"})
     else:
-        response = current_app.make_response(redirect(url_for("pages.label"), 303))
+        response = current_app.make_response(redirect(address, 303))
     response.set_cookie(cookie, token, max_age=COOKIE_AGE_S, httponly=True, samesite="Strict")
     return response
 

@@ -1,12 +1,15 @@
 """Curves as the geometry of small line charts; `chart.svg` draws them."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from labeler_ui.curves import Curve
 
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 348, 12, 160
+
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,40 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """A curve of several in one chart.
+
+    Attributes:
+        points: `(x, y)` in order.
+        style: Curves of one style look alike.
+        thin: Whether it stands back behind others of its style.
+        band: Outline of the area around it; empty where there is none.
+    """
+
+    points: Points
+    style: int = 0
+    thin: bool = False
+    band: Points = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A trace in pixels.
+
+    Attributes:
+        points: Of the polyline.
+        end: Where it ends; None for one that stands back.
+        band: Of the polygon; empty where there is none.
+        style: As the trace has it.
+    """
+
+    points: str
+    end: tuple[float, float] | None
+    band: str
+    style: int
+
+
+@dataclass(frozen=True)
 class Chart:
     """One chart, in the pixels of an SVG of `width` times `height`.
 
@@ -25,9 +62,8 @@ class Chart:
         title: Above it.
         note: Below it.
         newest: The last value, None while there is none.
-        summary: The curve in words, for who cannot see it.
-        line: The points of the polyline; empty while there is no curve.
-        end: Where the curve ends.
+        summary: The curves in words, for who cannot see them.
+        lines: The curves; empty while there are none.
         x_ticks: Marks below.
         y_ticks: Marks at the left.
     """
@@ -36,8 +72,7 @@ class Chart:
     note: str
     newest: str | None
     summary: str
-    line: str
-    end: tuple[float, float]
+    lines: list[Line]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     width: int = WIDTH
@@ -47,31 +82,75 @@ class Chart:
 
 
 def chart_of(curve: Curve) -> Chart:
-    """The chart of a curve."""
+    """The chart of one curve against steps."""
     if not curve.points:
-        return Chart(curve.title, curve.note, None, "", "", (0.0, 0.0), [], [])
-    steps, values = zip(*curve.points, strict=True)
-    marks = round_marks(min(values), max(values))
-    low, high = marks[0], marks[-1]
-    last_step = max(steps) or 1.0
-
-    def place(step: float, value: float) -> tuple[float, float]:
-        x = LEFT + (RIGHT - LEFT) * step / last_step
-        y = BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low)
-        return round(x, 1), round(y, 1)
-
-    places = [place(step, value) for step, value in curve.points]
-    first, newest = (written(value, curve.unit) for value in (values[0], values[-1]))
-    return Chart(
-        curve.title,
-        curve.note,
-        newest,
-        f"{curve.title}: {first} at step {steps[0]:,.0f}, {newest} at step {steps[-1]:,.0f}",
-        " ".join(f"{x},{y}" for x, y in places),
-        places[-1],
-        [Tick(LEFT, "0"), Tick(RIGHT, f"{shortened(last_step)} steps")],
-        [Tick(place(0, mark)[1], written(mark, curve.unit)) for mark in marks],
+        return Chart(curve.title, curve.note, None, "", [], [], [])
+    first, newest = (
+        f"{written(value, curve.unit)} at step {step:,.0f}"
+        for step, value in (curve.points[0], curve.points[-1])
     )
+    return overlay(
+        curve.title, curve.note, [Trace(curve.points)], lambda step: f"{shortened(step)} steps",
+        unit=curve.unit, newest=written(curve.points[-1][1], curve.unit),
+        summary=f"{curve.title}: {first}, {newest}",
+    )  # fmt: skip
+
+
+def overlay(
+    title: str,
+    note: str,
+    traces: Sequence[Trace],
+    length: Callable[[float], str],
+    *,
+    unit: str = "",
+    newest: str | None = None,
+    summary: str,
+) -> Chart:
+    """Curves in one chart; those without points are left out.
+
+    Args:
+        title: Above it.
+        note: Below it.
+        traces: The curves; those in front last.
+        length: Writes the end of the axis below.
+        unit: Of the values.
+        newest: The last value, where there is one curve.
+        summary: The curves in words.
+    """
+    traces = [trace for trace in traces if trace.points]
+    if not traces:
+        return Chart(title, note, newest, summary, [], [], [])
+    places = [place for trace in traces for place in (*trace.points, *trace.band)]
+    marks = round_marks(min(y for _, y in places), max(y for _, y in places))
+    last = max(x for x, _ in places)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = min(1.0, max(0.0, x / last)) if last > 0 else 0.0
+        up = (y - marks[0]) / (marks[-1] - marks[0])
+        return round(LEFT + (RIGHT - LEFT) * across, 1), round(BOTTOM - (BOTTOM - TOP) * up, 1)
+
+    def joined(points: Points) -> str:
+        return " ".join(f"{x},{y}" for x, y in (place(*point) for point in points))
+
+    return Chart(
+        title, note, newest, summary,
+        [
+            Line(joined(trace.points), None if trace.thin else place(*trace.points[-1]),
+                 joined(trace.band), trace.style)
+            for trace in traces
+        ],
+        [Tick(LEFT, "0"), Tick(RIGHT, length(last))],
+        [Tick(place(0, mark)[1], written(mark, unit)) for mark in marks],
+    )  # fmt: skip
+
+
+def sparkline(values: Sequence[float], width: float, height: float) -> str:
+    """The points of a polyline that fills a small picture; empty for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    across, up = width / (len(values) - 1), height / ((high - low) or 1.0)
+    return " ".join(f"{i * across:.1f},{height - (y - low) * up:.1f}" for i, y in enumerate(values))
 
 
 def round_marks(low: float, high: float) -> list[float]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from prefrl.run_directory import RunDirectory
+from prefrl.run_directory import RunDirectory, RunError
+from prefrl.runs.series import Line, series
 
 MOST_POINTS = 240  # about one for every two pixels of a chart
 
@@ -49,31 +49,33 @@ class _Source:
 
 _SOURCES = (
     _Source("true_return", "True return", "of training episodes; the agent never sees it",
-            "policy.jsonl", "rollout/true_return"),
+            "policy", "rollout/true_return"),
     _Source("predicted_return", "Predicted return", "of training episodes, what the agent is given",
-            "policy.jsonl", "rollout/predicted_return"),
+            "policy", "rollout/predicted_return"),
     _Source("validation_accuracy", "Validation accuracy", "on answers it was not fitted to",
-            "reward.jsonl", "reward/validation_accuracy", 100.0, "%"),
+            "reward", "reward/validation_accuracy", 100.0, "%"),
     _Source("entropy", "Entropy", "how undecided the policy still is",
-            "policy.jsonl", "train/entropy_loss", -1.0),
+            "policy", "train/entropy_loss", -1.0),
     _Source("labels", "Labels", "answers the predictor knows",
-            "reward.jsonl", "labels/answered"),
+            "reward", "labels/answered"),
     _Source("label_rate", "Label rate", "answers an hour, between training rounds",
-            "timing-reward.jsonl", "time/labels_per_s", 3600.0),
+            "timing-reward", "time/labels_per_s", 3600.0),
 )  # fmt: skip
 
 
 def curves_of(run: RunDirectory) -> list[Curve]:
-    """All curves; one without points is one that the run has not begun."""
-    return [
-        Curve(s.name, s.title, s.note, s.unit, _points(run.metrics / s.file, s.key, s.factor))
-        for s in _SOURCES
-    ]
+    """All curves; one without points is one that the run has not begun.
+
+    Raises:
+        RunError: The figures are damaged.
+    """
+    return [Curve(s.name, s.title, s.note, s.unit, _points(run, s)) for s in _SOURCES]
 
 
-def _points(path: Path, key: str, factor: float) -> list[tuple[float, float]]:
-    points = _figures(path).read()[key]
-    return _thinned([(step, factor * value) for step, value in points])
+def _points(run: RunDirectory, source: _Source) -> list[tuple[float, float]]:
+    figures = _figures(run.metrics / f"{source.file}.jsonl")
+    steps, values = series(figures.read(), source.key)
+    return _thinned(list(zip(steps.tolist(), (source.factor * values).tolist(), strict=True)))
 
 
 class _Figures:
@@ -81,30 +83,35 @@ class _Figures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._keys = {"step", *(s.key for s in _SOURCES if f"{s.file}.jsonl" == path.name)}
         self._lock = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
-        self._read_to = 0
-        keys = [source.key for source in _SOURCES if source.file == self._path.name]
-        self._points: dict[str, list[tuple[float, float]]] = {key: [] for key in keys}
+        self._read_to, self._lines = 0, list[Line]()
 
-    def read(self) -> dict[str, list[tuple[float, float]]]:
-        """By key, `(step, value)` of all whole lines."""
+    def read(self) -> list[Line]:
+        """All whole lines, with the figures that are shown.
+
+        Raises:
+            RunError: One of them is damaged.
+        """
         with self._lock, suppress(FileNotFoundError), self._path.open("rb") as file:
             if file.seek(0, os.SEEK_END) < self._read_to:
                 self._begin()  # the file is another one
             file.seek(self._read_to)
             for line in file:
                 if line.endswith(b"\n"):  # the last one may be torn
+                    self._lines.append(self._shown(line))
                     self._read_to += len(line)
-                    self._add(json.loads(line))
-        return {key: points.copy() for key, points in self._points.items()}
+        return self._lines.copy()
 
-    def _add(self, line: dict[str, Any]) -> None:
-        for key, points in self._points.items():
-            if line.get(key) is not None:
-                points.append((float(line["step"]), line[key]))
+    def _shown(self, line: bytes) -> Line:
+        try:
+            figures = json.loads(line)
+            return {key: figures[key] for key in self._keys & figures.keys()}
+        except (ValueError, RecursionError, AttributeError) as error:
+            raise RunError(f"{self._path}: a damaged line") from error
 
 
 _figures = lru_cache(maxsize=64)(_Figures)

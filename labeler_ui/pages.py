@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from typing import Any
 
 from flask import Blueprint, Response, g, render_template, send_from_directory, url_for
 from werkzeug.exceptions import NotFound
@@ -10,10 +9,10 @@ from werkzeug.exceptions import NotFound
 from labeler_ui.charts import chart_of
 from labeler_ui.curves import curves_of
 from labeler_ui.instructions import instructions_for
+from labeler_ui.labelers import labelers_table
 from labeler_ui.settings import Settings
 from prefrl.config import Config
 from prefrl.labels.desk import LabelDesk
-from prefrl.labels.figures import LabelerFigures
 from prefrl.labels.store import LabelStore
 from prefrl.run_directory import RunDirectory
 
@@ -46,8 +45,7 @@ def pages(
             run=name,
             summary=f"{given:,} of {config.label.budget:,} answers are given.",
             charts=[chart_of(curve) for curve in curves_of(run)],
-            labelers=[_written(figures) for figures in desk.labeler_figures()],
-            agreement=_agreement(desk.agreement()),
+            **labelers_table(desk),
             video=_newest_video(run),
         )
 
@@ -76,24 +74,3 @@ def _newest_video(run: RunDirectory) -> str | None:
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     made = newest.stat().st_mtime_ns
     return url_for("pages.video", name=newest.stem, made=made)
-
-
-def _written(figures: LabelerFigures) -> dict[str, Any]:
-    consistency = _share(figures.self_consistency)
-    return {
-        "name": figures.labeler,
-        "answers": f"{figures.answers:,}",
-        "time": f"{figures.median_time_s:.1f} s",
-        "left": _share(figures.left_share),
-        "consistency": f"{consistency} of {figures.repeats}" if figures.repeats else "–",
-    }
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
-def _agreement(alpha: float | None) -> str:
-    if alpha is None:
-        return "No two people have answered the same pair."
-    return f"Agreement between people, Krippendorff’s alpha: {alpha:.2f} (1 perfect, 0 chance)."

@@ -1,17 +1,21 @@
-"""The page on the network: a port is found, waitress serves."""
+"""Pages on the network: a port is found, waitress serves."""
 
 import logging
+import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
 import waitress
+from flask import Flask
 
 from labeler_ui.app import create_app
 from labeler_ui.bodies import MOST_BYTES
-from labeler_ui.settings import LOCAL_NAMES, Settings
+from labeler_ui.settings import LOCAL_NAMES, Settings, Site
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.run_status import this_process
 
@@ -85,7 +89,7 @@ def link(host: str, port: int, token: str) -> str:
 
 
 def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> None:
-    """Serve a run's page until the process is stopped.
+    """Serve a run's label page until the process is stopped.
 
     Args:
         run: The run's folder.
@@ -97,16 +101,43 @@ def serve(run: Path, listening: socket.socket, host: str, **settings: Any) -> No
         RunError, ConfigError, StoreError: See `create_app`.
     """
     port: int = listening.getsockname()[1]
-    app = create_app(run, Settings(port=port, host_names=host_names(host), **settings))
+    app = create_app(run, Settings(port, host_names(host), **settings))
+    write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
+    serve_app(app, listening)
+
+
+def site_of(listening: socket.socket, host: str) -> Site:
+    """Where pages are served by a socket that was asked for with this host."""
+    return Site(listening.getsockname()[1], host_names(host))
+
+
+def serve_app(app: Flask, listening: socket.socket) -> None:
+    """Serve an application until the process is stopped."""
     # Its warnings of a queue of one request or two would fill the run's terminal.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    server = waitress.create_server(
+    waitress.create_server(
         app, sockets=[listening], threads=THREADS, ident=None,
         max_request_body_size=MOST_BYTES + 1,  # refused without being read, if it is as large
         connection_limit=1000, asyncore_use_poll=True,  # select() ends at 1,024 open files
-    )  # fmt: skip
-    write_json(RunDirectory(run).page, {**this_process(), "host": host, "port": port})
-    server.run()
+    ).run()  # fmt: skip
+
+
+def until_told(serve: Callable[[], None]) -> int:
+    """Call what serves; Ctrl-C and SIGTERM end it, even in the middle of an answer.
+
+    Returns:
+        The exit code.
+    """
+    told: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        told.append(number)
+        raise SystemExit  # which makes the server return
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    serve()
+    return 128 + told[0] if told else 0
 
 
 def _is_local(address: str) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,18 @@ import tyro
 from prefrl.config import ConfigError
 
 AnyOptions = TypeVar("AnyOptions")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """Where a page is served: the fields of `labeler_ui.server.Address`."""
+
+    host: str = "127.0.0.1"
+    """The address that it listens on; any but this machine's own needs --allow-remote."""
+    port: int | None = None
+    """The port. Default: the first free one from 5000."""
+    allow_remote: bool = False
+    """Let other machines reach the page, over a connection that is not encrypted."""
 
 
 def parse(

@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
-from prefrl.arguments import find_modules_here, parse
+from prefrl.arguments import PageOptions, find_modules_here, parse
 from prefrl.config import Config, ConfigError
 from prefrl.config_file import from_dict, load_file, nearest, to_dict
 from prefrl.limits import check
@@ -38,6 +38,7 @@ commands:
   plot RUN         draw all pictures of a run
   reproduce RUN    start a run again from its record
   runs [DIR]       list runs; `runs show RUN` tells all of one, `runs prune RUN` makes room
+  serve [DIR]      the same and more in a browser: all runs, a page for each, comparisons
 
 ENV is a recipe or any registered Gymnasium id. Recipes:
 {recipes}
@@ -69,18 +70,6 @@ class TaskOptions(RunOptions):
     recipe: Literal["fast", "paper"] = "fast"
     """`paper`: the settings of Christiano et al. 2017, for Atari: 50 million steps. `fast`: this
     project's own."""
-
-
-@dataclass(frozen=True)
-class PageOptions:
-    """Where the label page is served."""
-
-    host: str = "127.0.0.1"
-    """The address that it listens on; any but this machine's own needs --allow-remote."""
-    port: int | None = None
-    """The port. Default: the first free one from 5000."""
-    allow_remote: bool = False
-    """Let other machines reach the page, over a connection that is not encrypted."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "gather": _gather,
         "pretrain": _pretrain,
         "runs": _runs,
+        "serve": _serve,
         "compare": _compare,
         "reproduce": _reproduce,
         "plot": _plot,
@@ -200,7 +190,7 @@ def _label(args: list[str]) -> int:
 def _address(page: PageOptions) -> "Address":
     from labeler_ui.server import Address
 
-    return Address(page.host, page.port, page.allow_remote)
+    return Address(**vars(page))
 
 
 def _gather(args: list[str]) -> int:
@@ -256,6 +246,12 @@ def _runs(args: list[str]) -> int:
     from prefrl.cli_runs import runs
 
     return runs(args)
+
+
+def _serve(args: list[str]) -> int:
+    from prefrl.cli_serve import serve
+
+    return serve(args)
 
 
 def _compare(args: list[str]) -> int:

@@ -1,17 +1,20 @@
 """Commands that show and hand on what a run has learned: `replay`, `export`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import arg
 
+from prefrl.arguments import PageOptions, find_modules_here, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, RunError
 
 if TYPE_CHECKING:
+    from labeler_ui.replay_app import View
     from prefrl.runs.video import Frames
 
 
@@ -31,6 +34,9 @@ class ReplayOptions:
     """Always the likeliest action; else it is drawn, as in training."""
     gif: bool = False
     """Write a GIF too, such as a README shows."""
+    view: bool = False
+    """Then serve a page: drag along the curve, and put any stretch of it into the queue."""
+    page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
     window: bool = False
     """Play in a window instead (needs a display, and opencv-python with its windows)."""
     clips: bool = False
@@ -64,26 +70,24 @@ class ExportOptions:
 
 def replay(args: list[str]) -> int:
     """`prefrl replay`. Returns the exit code."""
-    from prefrl.arguments import find_modules_here, parse
     from prefrl.runs.foreign import open_run
 
     options = parse(ReplayOptions, "replay", None, args)
     _check(options)
     find_modules_here(options.env_import)
-    run = open_run(options.run)
+    run, view = open_run(options.run), None
     try:
         if options.clips:
             _show_clips(run, options)
         else:
-            _show_policy(run, options)
+            view = _show_policy(run, options)
     except OSError as error:
         raise RunError(f"{error.filename or run.path}: {error.strerror or error}") from error
-    return 0
+    return _serve(view, options.page) if view else 0
 
 
 def export(args: list[str]) -> int:
     """`prefrl export`. Returns the exit code."""
-    from prefrl.arguments import find_modules_here, parse
     from prefrl.runs.foreign import open_run
 
     options = parse(ExportOptions, "export", None, args)
@@ -115,6 +119,8 @@ def _check(options: ReplayOptions) -> None:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
     if options.clips and (options.sb3_zip or options.checkpoint != "last"):
         raise ConfigError("--clips shows the last reward, and no policy")
+    if options.view and (options.clips or options.window):
+        raise ConfigError("--view shows a policy in a browser: leave out --clips and --window")
     if options.gif and options.window:
         raise ConfigError("--window writes no file: leave out --gif")
     if options.sb3_zip and not options.i_trust_this_file:
@@ -124,8 +130,9 @@ def _check(options: ReplayOptions) -> None:
         )
 
 
-def _show_policy(run: RunDirectory, options: ReplayOptions) -> None:
-    from prefrl.runs.panel import replay_frames
+def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
+    """Play and deliver; returns what is to be served, if anything is."""
+    from prefrl.runs.panel import replay_frames, size_shown
     from prefrl.runs.replay import play
     from prefrl.runs.trained import load_trained
 
@@ -143,8 +150,24 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> None:
     drawn = "-deterministic" if options.deterministic else ""
     video = run.videos / f"replay-{policy}-seed{replay.seed}{drawn}.mp4"
     _deliver(lambda: replay_frames(replay), replay.frames_per_second, video, options)
-    if not options.window:
-        replay.save(video)
+    if options.window:
+        return None
+    replay.save(video)
+    if not options.view:
+        return None
+    from labeler_ui.replay_app import View
+
+    size = size_shown(replay.episodes[0].picture(0))
+    return View(run, replay, video, size, trained.config.env.clip_length)
+
+
+def _serve(view: "View", page: PageOptions) -> int:
+    """Serve the page of a replay until told to stop."""
+    from labeler_ui.replay_app import create_view
+    from labeler_ui.server import Address
+    from prefrl.owner_pages import serve_to_owner
+
+    return serve_to_owner(Address(**vars(page)), "watch it here", partial(create_view, view))
 
 
 def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:

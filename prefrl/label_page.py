@@ -1,25 +1,23 @@
 """A run's label page, as its owner sees it: opened with the run or on its own; people invited."""
 
 import secrets
-import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from rich.console import Console
 
-from labeler_ui.server import Address, is_remote, link, listen, serve
+from labeler_ui.server import Address, link, listen, serve, until_told
 from prefrl.assignment import PageAssignment
 from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
+from prefrl.owner_pages import OWNER, warn_of_listeners
 from prefrl.run_directory import RunDirectory, read_object
 from prefrl.run_status import is_alive
 
-OWNER = "owner"  # who started the run, as a labeler
 LONGEST_NAME = 40
 
 
@@ -36,12 +34,7 @@ def open_page(
         console: For the links.
     """
     print_link(run, OWNER, listening, host, console)
-    if is_remote(host):
-        console.print(
-            "warning: whoever can read the traffic of this network can read the page's too, and "
-            "the links: use it only where you trust everybody",
-            style="yellow", soft_wrap=True,
-        )  # fmt: skip
+    warn_of_listeners(host, console)
     settings = {
         "instructions": label.instructions,
         "overlap": label.overlap,
@@ -101,7 +94,7 @@ def serve_page(
         page = open_page(run, label, listening, address.host, console)
         if invite:
             print_link(run, invite, listening, address.host, console)
-        return _until_told(page)
+        return until_told(lambda: serve(page.run_path, page.listening, page.host, **page.settings))
 
 
 def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:
@@ -143,17 +136,3 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"--invite: expected a name of up to {LONGEST_NAME} characters")
     if name in {OWNER, "oracle"}:
         raise ConfigError(f"--invite: {name!r} is somebody already")
-
-
-def _until_told(page: PageAssignment) -> int:
-    """Serve here; Ctrl-C and SIGTERM end it, between two answers or in the middle of one."""
-    told: list[int] = []
-
-    def end(number: int, _: FrameType | None) -> None:
-        told.append(number)
-        raise SystemExit  # which makes the server return
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    serve(page.run_path, page.listening, page.host, **page.settings)
-    return 128 + told[0] if told else 0

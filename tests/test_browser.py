@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browsing import PHONE, check_with_axe
 from labelled_run import TOKENS, LabelledRun, add_pairs, make_run, write_metrics
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
@@ -26,7 +26,6 @@ with listen(Address(port=int(sys.argv[2]))) as listening:
     print(sys.argv[2], flush=True)
     serve(Path(sys.argv[1]), listening, "127.0.0.1", repeat_share=0.0)
 """
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 READY = "#stage:not(.vacant)"
@@ -104,7 +103,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
 
 
 def shown(page: Page) -> str:
-    query = page.get_attribute("#stage", "data-query")
+    query = page.get_attribute(f"{READY}[data-query]:not([data-query=''])", "data-query")
     assert query
     return query
 
@@ -142,7 +141,7 @@ def test_a_person_opens_the_link_practises_and_answers_by_key_and_button(run, se
     for key in ("ArrowLeft", "ArrowUp", "ArrowRight"):
         page.keyboard.press(key)
         expect(page.locator("#notice")).to_contain_text("Yes:")
-    page.wait_for_function("document.querySelector('#stage').dataset.query")
+    page.wait_for_function("() => document.querySelector('#stage').dataset.query")
     assert run.store.labels() == []
 
     given = [(press(page, key), answer) for key, answer in KEYS.items()]
@@ -243,7 +242,7 @@ def test_answers_survive_the_server_s_death_and_a_reload_and_arrive_once(run, se
 
 
 # The pair on the screen and the next three, each two pictures.
-PREFETCHED = """performance.getEntriesByType("resource")
+PREFETCHED = """() => performance.getEntriesByType("resource")
     .filter((entry) => entry.name.endsWith(".png") && entry.responseEnd).length >= 8"""
 
 
@@ -574,12 +573,6 @@ def test_axe_finds_nothing_serious(run, server, open_page, theme, size):
     check_with_axe(page)
     page.goto(f"{server.address}/progress")
     check_with_axe(page)
-
-
-def check_with_axe(page: Page) -> None:
-    violations = Axe().run(page).response["violations"]
-    serious = [v for v in violations if v["impact"] in {"serious", "critical"}]
-    assert not serious, [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
 
 
 def test_a_chosen_theme_stays(open_page):

@@ -37,9 +37,9 @@ LAYERS = [
     {"runs"},
     {"labeler_ui"},
     {"processes", "launcher"},
-    {"label_page"},
+    {"label_page", "owner_pages"},
     {"start"},
-    {"cli", "cli_runs", "cli_compare", "cli_reproduce", "cli_replay"},
+    {"cli", "cli_runs", "cli_compare", "cli_reproduce", "cli_replay", "cli_serve"},
 ]
 FILES = sorted([*PREFRL.rglob("*.py"), *PAGE.rglob("*.py")])
 
@@ -146,6 +146,11 @@ print(*sorted({{'torch', 'sqlalchemy', 'stable_baselines3'}} & set(sys.modules))
         ("import prefrl.start", {"torch", "stable_baselines3"}),
         ("import prefrl.labels.store, prefrl.labels.oracle", {"torch", "stable_baselines3"}),
         ("import prefrl.label_page, labeler_ui.server", {"torch", "stable_baselines3"}),
+        (
+            "import prefrl.cli_serve, prefrl.owner_pages, labeler_ui.archive.app, "
+            "labeler_ui.replay_app",
+            {"torch", "stable_baselines3"},
+        ),
     ],
 )  # fmt: skip
 def test_what_must_start_at_once_imports_nothing_heavy(run_python, code, absent):

@@ -26,7 +26,8 @@ def test_marks_enclose_the_values_and_are_few(one, other):
 @given(st.lists(st.tuples(st.floats(0, 1e7), numbers), min_size=1, max_size=30))
 def test_a_curve_lies_inside_its_chart(points):
     chart = chart_of(Curve("name", "Title", "note", "", sorted(points)))
-    for place in chart.line.split():
+    (line,) = chart.lines
+    for place in line.points.split():
         x, y = map(float, place.split(","))
         assert LEFT <= x <= RIGHT
         assert TOP - 0.1 <= y <= BOTTOM + 0.1
@@ -34,7 +35,7 @@ def test_a_curve_lies_inside_its_chart(points):
 
 def test_a_curve_without_points_has_no_line():
     chart = chart_of(Curve("name", "Title", "note", "", []))
-    assert (chart.line, chart.newest) == ("", None)
+    assert (chart.lines, chart.newest) == ([], None)
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,21 @@ class Database:
         path = engine.url.database
         if engine.dialect.name == "sqlite" and not (path and Path(path).is_file()):
             raise StoreError(f"{name}: there is no such file")
-        store = cls(engine, name)
-        with store._closed_on_error(), store.transaction() as connection:
-            check_tables(connection, name)
-        return store
+        return cls._checked(engine, name)
+
+    @classmethod
+    def open_to_read(cls, path: Path) -> Self:
+        """The store in a file, opened so that nothing in it can be changed.
+
+        Raises:
+            StoreError: There is none, or it has another schema version; or a process died while
+                it wrote, and whoever opens it to write has to mend it first.
+        """
+        query = {"mode": "ro", "uri": "true"}
+        url = sa.URL.create("sqlite", database=path.absolute().as_uri(), query=query)
+        engine = sa.create_engine(url)
+        _prepare_sqlite(engine)
+        return cls._checked(engine, str(path))
 
     def close(self) -> None:
         """Let go of the database."""
@@ -120,6 +131,13 @@ class Database:
                     f"{key} is {mine.get(key)!r} there and {theirs.get(key)!r} here"
                 )
 
+    @classmethod
+    def _checked(cls, engine: sa.Engine, name: str) -> Self:
+        store = cls(engine, name)
+        with store._closed_on_error(), store.transaction() as connection:
+            check_tables(connection, name)
+        return store
+
     @contextmanager
     def _closed_on_error(self) -> Iterator[None]:
         try:
@@ -142,9 +160,13 @@ def _connect(where: str | Path) -> tuple[sa.Engine, str]:
         raise StoreError(f"no database of this kind: {_first_line(error)}") from error
     if engine.dialect.name != "sqlite":
         return engine, engine.url.render_as_string()
+    _prepare_sqlite(engine)
+    return engine, str(engine.url.database)
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine, str(engine.url.database)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

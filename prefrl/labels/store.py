@@ -133,6 +133,14 @@ class LabelStore(Database):
             rows = connection.execute(sa.select(QUERIES.c.left, QUERIES.c.right))
             return {frozenset(row) for row in rows}
 
+    def clip_ids(self, shown: bool = False) -> list[str]:
+        """The ids of all clips, or of those only of which there are pictures for people."""
+        statement = sa.select(CLIPS.c.id).order_by(CLIPS.c.id)
+        if shown:
+            statement = statement.where(CLIPS.c.id.in_(sa.select(SHEETS.c.clip_id)))
+        with self.transaction() as connection:
+            return list(connection.scalars(statement))
+
     def clip(self, id: str) -> Clip:
         """One clip, decoded anew.
 

@@ -60,11 +60,11 @@ def find_runs(folder: Path) -> Iterator[RunDirectory]:
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder")
+    sign = RunDirectory(folder).config.name
     for path, folders, files in os.walk(folder):
-        run = RunDirectory(Path(path))
-        if run.config.name in files:
+        if sign in files:
             folders.clear()
-            yield run
+            yield RunDirectory(Path(path))
         else:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
 

@@ -1,5 +1,6 @@
 """All that is known of one run, from its small files."""
 
+import os
 from typing import Any
 
 from prefrl.config import Config
@@ -63,6 +64,17 @@ def changed_outputs(run: RunDirectory) -> dict[str, str]:
     return changes
 
 
+def file_states(run: RunDirectory) -> dict[str, os.stat_result]:
+    """Every file of a run by name, with size and times; what goes meanwhile is left out."""
+    states = {}
+    for name, path in output_files(run).items():
+        try:
+            states[name] = path.stat()
+        except FileNotFoundError:  # the run goes on, and writes files whole by renaming others
+            continue
+    return states
+
+
 def _is_derived(name: str) -> bool:
     return name.partition("/")[0] in ("plots", "videos")
 
@@ -70,8 +82,8 @@ def _is_derived(name: str) -> bool:
 def _sizes(run: RunDirectory) -> dict[str, str]:
     """How many files and bytes each part has."""
     parts: dict[str, list[int]] = {}
-    for name, path in output_files(run).items():
-        parts.setdefault(name.partition("/")[0], []).append(path.stat().st_size)
+    for name, state in file_states(run).items():
+        parts.setdefault(name.partition("/")[0], []).append(state.st_size)
     return {
         name: f"{sum(sizes):,} bytes" + (f" in {len(sizes)} files" if len(sizes) > 1 else "")
         for name, sizes in parts.items()

@@ -67,11 +67,11 @@ def record_table(record: Mapping[str, Any]) -> Table:
         if isinstance(value, Mapping):
             table.add_row(Text(title), "" if value else "none")
             for key, inner in flat(value).items():
-                table.add_row(Text(f"  {text(key)}"), Text(_written(inner)))
+                table.add_row(Text(f"  {text(key)}"), Text(fact(inner)))
         elif name == "command" and isinstance(value, list):
             table.add_row(title, Text(text(shlex.join(map(str, value)))))
         elif value not in (None, ""):
-            table.add_row(title, Text(_written(value)))
+            table.add_row(title, Text(fact(value)))
     return table
 
 
@@ -87,9 +87,9 @@ def differences_table(
         table.add_row(kind, "" if found else "the same")
         for key, values in found.items():
             title = f"  {text(key)}"
-            for value in dict.fromkeys(map(_written, values)):
+            for value in dict.fromkeys(map(fact, values)):
                 whose = [
-                    name for name, its in zip(names, values, strict=True) if _written(its) == value
+                    name for name, its in zip(names, values, strict=True) if fact(its) == value
                 ]
                 table.add_row(Text(title), Text(value), Text(", ".join(map(text, whose))))
                 title = ""
@@ -109,7 +109,7 @@ def parts_table(parts: Sequence[Part]) -> Table:
     return table
 
 
-def _written(value: Any) -> str:
+def fact(value: Any) -> str:
     """A fact of a run in one line."""
     if isinstance(value, list):
         return ", ".join(text(str(item)) for item in value) or "none"

@@ -1,0 +1,418 @@
+"""The archive's pages as a browser gets them, over runs that may come from anyone."""
+
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from archived_run import RESULT, archived, write_figures
+from labelled_run import make_run
+
+from labeler_ui.access import only
+from labeler_ui.archive import catalogue as catalogue_module
+from labeler_ui.archive.app import MOST_COMPARED, create_archive
+from labeler_ui.archive.catalogue import Catalogue
+from labeler_ui.rates import Rate
+from labeler_ui.settings import Site
+from prefrl.labels.store import LabelStore, StoreError
+from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_status import StatusFile
+from prefrl.runs import record
+from prefrl.types import Label
+
+PORT = 5000
+HOST = f"http://127.0.0.1:{PORT}"
+TOKEN = "t" * 43
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+class Visitor:
+    """A browser of the owner."""
+
+    def __init__(self, folder: Path) -> None:
+        site = Site(PORT, rate=Rate(1e9, 1e9))
+        self.catalogue = Catalogue(folder)
+        self.app = create_archive(self.catalogue, "my runs", site, only("owner", TOKEN))
+        self.client = self.app.test_client()
+        self.client.set_cookie(f"prefrl_{PORT}", TOKEN, domain="127.0.0.1")
+
+    def get(self, path: str, **headers):
+        return self.client.get(path, base_url=HOST, headers=headers, buffered=True)
+
+    def text(self, path: str) -> str:
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        return response.text
+
+    def page_of(self, run: RunDirectory) -> str:
+        return f"/runs/{self.key_of(run)}"
+
+    def key_of(self, run: RunDirectory) -> str:
+        return next(row.key for row in self.catalogue.rows() if row.run == run)
+
+    def compared(self, *runs: RunDirectory) -> str:
+        return "/compare?" + "&".join(f"run={self.key_of(run)}" for run in runs)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "runs"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def visitor(folder: Path) -> Visitor:
+    return Visitor(folder)
+
+
+# --- the list ------------------------------------------------------------------------------------
+
+
+def test_the_list_says_of_each_run_what_it_asked_how_it_stands_and_what_it_reached(folder, visitor):
+    run = archived(folder / "dot", note="does it learn?", seed=3)
+    write_figures(run, [float(i) for i in range(100)])
+    archived(folder / "older" / "gone", result=None, started="2025-01-01T00:00:00+00:00")
+    page = visitor.text("/")
+    for expected in ("dot", "does it learn?", "finished", "70.2", "200", "300,000", "1:02"):
+        assert expected in page
+    assert page.index("finished</span>") < page.index("lost</span>")  # the newest first
+    (spark,) = re.findall(r'<polyline class="curve" points="([^"]+)"', page)
+    heights = [float(place.split(",")[1]) for place in spark.split()]
+    assert 30 < len(heights) <= catalogue_module.SPARK_POINTS
+    assert heights == sorted(heights, reverse=True)  # a return that rises; y grows downwards
+    assert heights[-1] == 0
+
+
+def test_only_what_has_changed_is_read_again(folder, visitor, monkeypatch):
+    runs = [archived(folder / name) for name in "abc"]
+    visitor.text("/")
+    read = []
+    original = catalogue_module.entry_of
+    monkeypatch.setattr(
+        catalogue_module, "entry_of", lambda run: (read.append(run), original(run))[1]
+    )
+    visitor.text("/")
+    assert read == []
+    write_json(runs[1].result, {**RESULT, "labels": 123_456})
+    assert "123,456" in visitor.text("/")
+    assert read == [runs[1]]
+    shutil.rmtree(runs[0].path)
+    archived(folder / "d", note="new here")
+    page = visitor.text("/")
+    assert "new here" in page
+    assert page.count('name="run"') == 3
+
+
+def test_a_run_whose_process_dies_is_shown_as_lost_though_no_file_changes(folder, visitor):
+    run = archived(folder / "dot", result=None)
+    StatusFile(run).update({"policy": "learning"})
+    assert 'running">running' in visitor.text("/")
+    status = json.loads(run.status.read_text())
+    before = run.status.stat()
+    run.status.write_text(json.dumps(status).replace(str(status["process"]), "2" * 7))
+    os.utime(run.status, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert 'lost">lost' in visitor.text("/")
+
+
+def test_a_folder_without_runs_says_so(visitor):
+    assert "no runs in this folder" in visitor.text("/")
+
+
+# --- who gets in ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/0", "/runs/0/files/config.json", "/compare"])
+def test_nobody_gets_in_without_the_token(visitor, path):
+    stranger = visitor.app.test_client()
+    assert stranger.get(path, base_url=HOST).status_code == 401
+    stranger.set_cookie(f"prefrl_{PORT}", "x" * 43, domain="127.0.0.1")
+    assert stranger.get(path, base_url=HOST).status_code == 401
+    assert stranger.get(path, headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_the_link_becomes_a_cookie_and_leaves_the_address(visitor):
+    stranger = visitor.app.test_client()
+    response = stranger.get(f"/?token={TOKEN}", base_url=HOST)
+    assert (response.status_code, response.location) == (303, "/")
+    assert "HttpOnly" in response.headers["Set-Cookie"]
+    assert stranger.get("/", base_url=HOST).status_code == 200
+
+
+def test_nothing_can_be_sent_and_looking_changes_nothing(folder, visitor):
+    run = archived(folder / "dot")
+    write_figures(run, [1.0, 2.0])
+    LabelStore.create(run.labels, {}).close()
+    other = archived(folder / "other", seed=1)
+    before = fingerprint(folder)
+    paths = ["/", visitor.page_of(run), f"{visitor.page_of(run)}/files/config.json",
+             visitor.compared(run, other)]  # fmt: skip
+    for path in paths:
+        visitor.text(path)
+        for method in ("post", "put", "delete", "patch"):
+            headers = {"Sec-Fetch-Site": "same-origin"}
+            sent = getattr(visitor.client, method)(path, base_url=HOST, headers=headers)
+            assert sent.status_code == 405
+    assert fingerprint(folder) == before
+
+
+def fingerprint(folder: Path) -> dict[str, tuple[int, str]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_answer_forbids_frames_and_foreign_sources_and_shares_with_no_origin(folder, visitor):
+    run = archived(folder / "dot")
+    page = visitor.page_of(run)
+    for path in ("/", page, f"{page}/files/config.json", "/compare", "/nothing"):
+        response = visitor.get(path, Origin="http://evil.example")
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert not [name for name, _ in response.headers if name.startswith("Access-Control")]
+
+
+# --- the page of a run ---------------------------------------------------------------------------
+
+
+def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder, visitor):
+    made = make_run(folder / "dot", pairs=3, budget=77)
+    made.store.add_labels(
+        [Label(f"l{i}", q.id, "anna", "left", 1e9, 1.5, q.left) for i, q in enumerate(made.queries)]
+    )
+    made.store.close()
+    run = made.directory
+    origin = {"note": "why?", "command": ["prefrl", "train", "a b"], "git_diff": "-old\n+new <i>"}
+    write_json(run.provenance, {**origin, "packages": {"numpy": "2.1"}})
+    write_figures(run, [1.0, 5.0, 9.0])
+    run.videos.mkdir()
+    (run.videos / "evaluation.mp4").write_bytes(b"film")
+    (run.videos / "replay.partial.mp4").write_bytes(b"torn")
+    page = html.unescape(visitor.text(visitor.page_of(run)))
+    for expected in (
+        "why?", "label.budget", "77", "prefrl train 'a b'", "+new <i>", "2.1", "True return: 1",
+        "3 of 3 pairs are answered.", "anna", "1.5 s", "config.json", "labels.sqlite3",
+    ):  # fmt: skip
+        assert expected in page, expected
+    assert "7654.321" not in page
+    (video,) = re.findall(r'<video[^>]+src="([^"]+)"', page)
+    assert visitor.get(video).data == b"film"
+
+
+def test_a_file_that_goes_while_the_page_is_made_is_left_out(folder, visitor, monkeypatch):
+    run = archived(folder / "dot")
+    monkeypatch.setattr(
+        record, "output_files", lambda run: {"gone.tmp": run.path / "gone.tmp", "a": run.config}
+    )
+    page = visitor.text(visitor.page_of(run))
+    assert "files/a" in page
+    assert "gone.tmp" not in page
+
+
+def test_videos_can_be_sought_in_and_other_files_are_handed_out_not_shown(folder, visitor):
+    run = archived(folder / "dot")
+    run.videos.mkdir()
+    (run.videos / "a.mp4").write_bytes(bytes(range(100)))
+    (run.path / "evil.html").write_text(EVIL)
+    (run.path / "evil.svg").write_text(f"<svg>{EVIL}</svg>")
+    (run.path / "evil.js").write_text("alert(1)")
+    files = f"{visitor.page_of(run)}/files"
+    part = visitor.get(f"{files}/videos/a.mp4", Range="bytes=10-19")
+    assert (part.status_code, part.data) == (206, bytes(range(10, 20)))
+    assert part.mimetype == "video/mp4"
+    for name in ("evil.html", "evil.svg", "evil.js", "config.json"):
+        response = visitor.get(f"{files}/{name}")
+        assert response.mimetype == "application/octet-stream"
+        assert response.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "..%2Fsecret", "%2e%2e/secret", "/etc/passwd", "videos/../../secret", "nothing",
+     "videos"],
+)  # fmt: skip
+def test_no_name_leads_out_of_a_run(folder, visitor, name):
+    run = archived(folder / "dot")
+    run.videos.mkdir()
+    (folder / "secret").write_text("secret")
+    response = visitor.get(f"{visitor.page_of(run)}/files/{name}")
+    assert response.status_code in (404, 308)
+    assert "secret" not in response.text.replace(name, "")
+
+
+def test_a_name_that_is_no_key_of_a_run_is_not_found(folder, visitor):
+    archived(folder / "dot")
+    assert visitor.get("/runs/dot").status_code == 404
+    assert visitor.get("/compare?run=dot&run=dat").status_code == 404
+
+
+def test_a_store_opened_to_read_refuses_to_be_written(folder):
+    LabelStore.create(folder / "labels with space?", {}).close()
+    with LabelStore.open_to_read(folder / "labels with space?") as store:
+        assert store.counts().queries == 0
+        with pytest.raises(StoreError, match="readonly"):
+            store.mark_trained(3)
+    with pytest.raises(StoreError, match="nothing"):
+        LabelStore.open_to_read(folder / "nothing")
+
+
+# --- several runs --------------------------------------------------------------------------------
+
+
+def test_a_comparison_overlays_curves_and_names_what_differs(folder, visitor):
+    runs = [archived(folder / f"few{seed}", seed=seed, labels=50) for seed in range(4)]
+    runs += [archived(folder / "many", labels=900)]
+    for height, run in enumerate(runs):
+        write_figures(run, [float(height + i) for i in range(30)])
+    page = visitor.text(visitor.compared(*runs))
+    assert "budget 50" in page
+    assert "budget 900" in page
+    assert "70.2 to 70.2" in page
+    assert "1 seed: no interval, which needs at least 4" in page
+    for chart in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
+        assert chart.count("<polygon") == 1  # four seeds have an interval
+        assert chart.count("<polyline") == 2
+        assert {"style-0", "style-1"} <= set(re.findall(r"style-\d", chart))
+    row = re.search(r'<th scope="row">label\.budget</th>(.*?)</tr>', page)
+    assert row is not None
+    assert re.findall(r"<td>(\d+)</td>", row[1]) == ["50"] * 4 + ["900"]
+
+
+def test_fewer_seeds_stand_for_themselves_behind_their_mean(folder, visitor):
+    runs = [archived(folder / f"dot{seed}", seed=seed) for seed in range(3)]
+    for height, run in enumerate(runs):
+        write_figures(run, [10.0 * height + i for i in range(30)])
+    page = visitor.text(visitor.compared(*runs))
+    figure = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)[0]
+    assert figure.count('class="curve thin"') == 3
+    assert figure.count('class="curve"') == 1
+    assert "<polygon" not in figure
+
+
+def test_what_cannot_be_compared_is_refused_in_words(folder, visitor):
+    first, same = archived(folder / "a"), archived(folder / "b")
+    refusal = visitor.get(visitor.compared(first, same))
+    assert refusal.status_code == 409
+    assert "a and b have configuration and seed in common" in refusal.text
+    key = visitor.key_of(first)
+    for query in (f"run={key}", f"run={key}&run={key}", ""):
+        assert visitor.get(f"/compare?{query}").status_code == 400
+    many = "&".join(f"run={i}" for i in range(MOST_COMPARED + 1))
+    assert visitor.get(f"/compare?{many}").status_code == 400
+
+
+# --- runs from anyone ----------------------------------------------------------------------------
+
+
+def test_html_in_names_and_records_is_shown_as_text(folder, visitor):
+    run = archived(folder / EVIL.replace("/", "_"), note=EVIL, result={
+        **RESULT, "status": EVIL, "env": EVIL, EVIL: EVIL, "error": EVIL,
+    })  # fmt: skip
+    origin = json.loads(run.provenance.read_text())
+    write_json(run.provenance, {
+        **origin, "command": [EVIL], "git_diff": EVIL, "started_at": EVIL, "packages": {EVIL: EVIL},
+        "code": {EVIL: EVIL}, "processor": EVIL,
+    })  # fmt: skip
+    write_json(run.config, {"env": {"id": EVIL}, EVIL: {EVIL: [EVIL]}, "seed": 1})
+    other = archived(folder / "other", note=EVIL)
+    (run.path / f"{EVIL.replace('/', '_')}.mp4").write_bytes(b"")
+    for path in ("/", visitor.page_of(run), visitor.compared(run, other)):
+        page = visitor.text(path)
+        assert html.escape("<script>") in page
+        assert "<script>alert" not in page
+        assert "<img" not in page
+
+
+NONSENSE = [
+    b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"a": ' * 5000, b'{"a": ' * 800 + b"1" + b"}" * 800,
+    b'{"note": "\\ud800", "status": "\\udfff", "env": {"id": "\\ud800"}, "seed": 1e999}',
+    b'{"note": {"a": 1}, "status": ["finished"], "env": [], "seed": "one", "started_at": 3,'
+    b' "packages": [], "code": 7, "git_diff": 8, "outputs": [1], "command": {"a": 1},'
+    b' "true_return": {"mean": "much"}, "labels": true, "figures": [], "process": "init",'
+    b' "error": {"x": []}, "exit_code": [[]], "wall_s": -1e300}',
+    b'{"step": "one", "rollout/true_return": {}}\n[]\nnull\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", NONSENSE, ids=range(len(NONSENSE)))
+@pytest.mark.parametrize(
+    "name", ["config.json", "provenance.json", "result.json", "status.json",
+             "metrics/policy.jsonl", "labels.sqlite3"],
+)  # fmt: skip
+def test_nonsense_in_a_run_breaks_no_page(folder, visitor, name, content):
+    good, bad = archived(folder / "good"), archived(folder / "bad", seed=1)
+    for run in (good, bad):
+        write_figures(run, [1.0, 2.0, 3.0])
+    if name == "status.json":
+        bad.result.unlink()
+    (bad.path / name).write_bytes(content)
+    assert visitor.text("/").count('name="run"') == 2
+    assert visitor.get(visitor.page_of(bad)).status_code in (200, 409)
+    assert visitor.get(visitor.compared(good, bad)).status_code in (200, 409)
+    assert visitor.get(visitor.page_of(good)).status_code == 200
+
+
+def test_nonsense_in_a_database_breaks_no_page(folder, visitor):
+    made = make_run(folder / "dot", pairs=1)
+    query = made.queries[0]
+    made.store.add_labels([Label("l", query.id, "anna", "left", 1e9, 1.5, query.left)])
+    made.store.close()
+    with sqlite3.connect(made.directory.labels) as database:
+        database.execute("UPDATE labels SET time_to_answer_s = 'long', answer = 'perhaps'")
+    database.close()
+    assert "The labels cannot be read" in visitor.text(visitor.page_of(made.directory))
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "result.json", "metrics", "metrics/policy.jsonl", "labels.sqlite3",
+             "videos", "videos/a.mp4"],
+)  # fmt: skip
+def test_links_are_not_followed(folder, visitor, tmp_path, name):
+    outside = archived(tmp_path / "outside", note="a secret")
+    write_figures(outside, [1.0, 2.0])
+    outside.videos.mkdir()
+    (outside.videos / "a.mp4").write_bytes(b"secret film")
+    LabelStore.create(outside.labels, {}).close()
+    run = archived(folder / "linked")
+    path = run.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(outside.path / name)
+    listed = visitor.text("/")
+    assert "secret" not in listed
+    assert "polyline" not in listed
+    refusal = visitor.get(visitor.page_of(run))
+    assert refusal.status_code == 409
+    assert "no plain file or folder" in refusal.text
+    assert visitor.get(f"{visitor.page_of(run)}/files/{name}").status_code == 409
+
+
+def test_a_pipe_keeps_nobody_waiting(folder, visitor):
+    for name in ("config.json", "status.json"):
+        run = archived(folder / name, result=None)
+        (run.path / name).unlink(missing_ok=True)
+        os.mkfifo(run.path / name)
+    assert visitor.text("/").count("is no plain file or folder") == 2
+
+
+def test_records_that_are_far_too_large_are_not_read(folder, visitor, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "LARGEST_RECORD", 10_000)
+    archived(folder / "dot", note="x" * 20_000)
+    assert "far too large" in visitor.text("/")
+
+
+def test_a_run_with_a_name_that_is_no_text_can_be_opened(folder, visitor):
+    shutil.copytree(archived(folder / "plain").path, folder / os.fsdecode(b"\xff\xfe"))
+    page = visitor.text("/")
+    assert page.count('name="run"') == 2
+    for key in re.findall(r'href="/runs/(\w+)"', page):
+        visitor.text(f"/runs/{key}")

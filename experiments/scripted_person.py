@@ -25,7 +25,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 from seeds import RESULTS
 
-SEEDS = (40, 41, 42)
+SEEDS = (43, 44, 45)  # 40 to 42 were reported with too few films of the newest policy
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "equal": "ArrowUp"}
 

@@ -222,7 +222,7 @@ class LabelConfig:
     candidates: int = 10
     """Candidate pairs for each query that is asked (paper: 10)."""
     pool_size: int = 1000
-    """Clips kept to make queries from, the newest."""
+    """Clips kept to make queries from, the newest; for people at most 300."""
     queue_size: int = 64
     """Pairs that can wait between policy and reward process; more are dropped and counted."""
 

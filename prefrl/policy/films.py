@@ -18,6 +18,10 @@ FILM_SHARE = 0.05
 # either core. Source: experiments/film_cost.py.
 SECONDS_PER_BYTE = 2e-9
 
+# Time without films that may be made up for: after a wait for labels, that cost nothing, a handful
+# of stretches is filmed at once, so that people see the policy as it is now.
+CREDIT_S = 5.0
+
 
 class FilmStudio:
     """A film under way for each environment that is in a stretch to be kept.
@@ -89,4 +93,5 @@ class FilmStudio:
         self.seconds += seconds
         if self.share < 1:
             begun = self._clock() - seconds
-            self._affordable_from = max(self._affordable_from, begun) + seconds / self.share
+            earliest = begun - CREDIT_S
+            self._affordable_from = max(self._affordable_from, earliest) + seconds / self.share

@@ -27,6 +27,8 @@ from prefrl.run_directory import RunDirectory
 from prefrl.run_status import FITTING
 from prefrl.types import Labeler, RewardSnapshot
 
+# Clips for people are few, because they are filmed: a larger pool would be of policies long gone.
+FILMED_POOL = 300
 NEARLY_ALL = 0.9  # from this share of ties on, initial labels teach next to nothing
 
 
@@ -60,7 +62,8 @@ class RewardLoop:
         self.config, self.run, self.task = config, run, task
         self.store, self.labeler, self.trainer = store, labeler, trainer
         self.link, self.metrics, self.reporter = link, metrics, reporter
-        self.pool = ClipPool(config.label.pool_size)
+        pool_size = config.label.pool_size
+        self.pool = ClipPool(pool_size if labeler else min(pool_size, FILMED_POOL))
         self.desk = None
         if labeler is None:  # it is only looked at here, so nothing is drawn
             self.desk = LabelDesk(store, np.random.default_rng(0), overlap=config.label.overlap)

@@ -29,9 +29,6 @@ SEEDS = (43, 44, 45)  # 40 to 42 were reported with too few films of the newest 
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 KEYS = {"left": "ArrowLeft", "right": "ArrowRight", "equal": "ArrowUp"}
 
-# At double speed a clip of 26 pictures takes 0.87 s, and its last one stands for 0.3 s.
-WATCHED_S = 1.0
-
 # How far the bright dot of each canvas is from the centre, in the picture's own pixels.
 DISTANCES = """() => [...document.querySelectorAll("canvas")].map((canvas) => {
   const { width, height } = canvas;
@@ -44,13 +41,21 @@ DISTANCES = """() => [...document.querySelectorAll("canvas")].map((canvas) => {
   return Math.abs(x / n - (width - 1) / 2) + Math.abs(y / n - (height - 1) / 2);
 })"""
 
+# The same once both clips stand on their last pictures.
+DISTANCES_AT_END = f"""() => new Promise((resolve) => {{
+  const bar = document.querySelector("#position");
+  const look = () => bar.style.transform === "scaleX(1)" ? resolve(({DISTANCES})())
+                                                         : requestAnimationFrame(look);
+  look();
+}})"""
+
 
 class ScriptedPerson:
     """Compares moving dots on the label page.
 
     Args:
         page: The page, its help closed.
-        seconds: How long they look at a pair.
+        seconds: How long they look at a pair at least; they see it to its end.
     """
 
     def __init__(self, page: Page, seconds: float) -> None:
@@ -76,17 +81,15 @@ class ScriptedPerson:
 
     def _compare(self) -> None:
         appeared = time.monotonic()
-        self._page.keyboard.press("r")  # from its first picture
+        for key in ("r", ",", ",", ","):  # back to the first picture, and stop there
+            self._page.keyboard.press(key)
         first = self._page.evaluate(DISTANCES)
-        self._look(appeared + WATCHED_S)
-        last = self._page.evaluate(DISTANCES)
-        self._look(appeared + self._seconds)
+        self._page.keyboard.press("r")
+        last = self._page.evaluate(DISTANCES_AT_END)
+        self._page.wait_for_timeout(max(0.0, appeared + self._seconds - time.monotonic()) * 1000)
         nearer_left, nearer_right = (a - b for a, b in zip(first, last, strict=True))
         better = "left" if nearer_left > nearer_right else "right"
         self._page.keyboard.press(KEYS["equal" if nearer_left == nearer_right else better])
-
-    def _look(self, until: float) -> None:
-        self._page.wait_for_timeout(max(0.0, until - time.monotonic()) * 1000)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from http_person import HttpPerson, judged
 from many_people import invite_all
-from scripted_person import WATCHED_S, ScriptedPerson
+from scripted_person import ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
 
 from prefrl.cli import main
@@ -365,7 +365,7 @@ def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
     page = browser.new_page()
     page.goto(link_of(training))
     page.click("[data-action=begin]")
-    ScriptedPerson(page, seconds=WATCHED_S).label_all(longest_s=300)
+    ScriptedPerson(page, seconds=0.0).label_all(longest_s=300)
     page.close()
     assert training.end(within_s=120) == 0, training.err
     assert training.result["labels_unused"] == 0

@@ -3,10 +3,8 @@
 500 clips of 25 steps of a random policy, encoded as the label store encodes them.
 """
 
-import csv
-
 import numpy as np
-from seeds import RESULTS
+from seeds import write_row
 
 from prefrl.labels.codec import encode_clip
 from prefrl.policy.loop import act_at_random, make_recorder
@@ -42,12 +40,7 @@ def main() -> None:
         "stored_max_bytes": max(sizes.stored),
         "raw_stacked_bytes": max(sizes.raw),
     }
-    print(row)
-    with (RESULTS / "clip_size.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write("# python experiments/clip_size.py\n")
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
+    write_row("clip_size", "python experiments/clip_size.py", row)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ people than `--overlap`, and an answer is confirmed within 50 ms at the 95th per
     python many_people.py [ANSWERS_EACH]
 """
 
-import csv
 import re
 import secrets
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from http_person import HttpPerson
-from seeds import RESULTS
+from seeds import write_row
 
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
@@ -34,12 +33,7 @@ def main() -> None:
     each = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     with tempfile.TemporaryDirectory() as folder:
         row = measure(Path(folder) / "run", each)
-    print(row)
-    with (RESULTS / "many_people.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# python experiments/many_people.py {each}\n")
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
+    write_row("many_people", f"python experiments/many_people.py {each}", row)
 
 
 def measure(run: Path, each: int) -> dict[str, float]:

@@ -58,6 +58,16 @@ def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
         writer.writerows(_row(result) for result in results)
 
 
+def write_row(name: str, command: str, row: dict[str, Any]) -> None:
+    """One measurement, with the command that made it in the first line."""
+    print(row)
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# {command}\n")
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+
+
 def _row(result: Any) -> dict[str, Any]:
     row = {name: result.get(name) for name in COLUMNS}
     predicted = result["reward_correlation_random_policy"]

@@ -5,11 +5,9 @@ pixels long, so it ends up to 2 pixels from the centre on each axis; the best po
 detours to an edge that let it land on the centre.
 """
 
-import csv
-
 import gymnasium as gym
 import prefrl_envs  # noqa: F401  registers the environment
-from seeds import RESULTS
+from seeds import write_row
 
 STARTS = 1000
 TARGET = (79, 104)  # the middle of the positions, x and y
@@ -37,12 +35,7 @@ def main() -> None:
             observation, reward, _, truncated, _ = env.step(straight(*observation[:2]))
             reached += float(reward)
     row = {"starts": STARTS, "normalised_score": round(reached / possible, 4)}
-    print(row)
-    with (RESULTS / "straight_line.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write("# python experiments/straight_line.py\n")
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
+    write_row("straight_line", "python experiments/straight_line.py", row)
 
 
 if __name__ == "__main__":

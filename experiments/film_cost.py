@@ -38,7 +38,7 @@ from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise
 from prefrl.recipes import RECIPES
 from prefrl.types import ClipPair, Film
 
-ROUNDS, N_ENVS, STEPS, SECONDS = 5, 8, 1000, 10.0
+ROUNDS, N_ENVS, STEPS, SECONDS = 5, 8, 500, 8.0
 PONG = EnvConfig(id="ALE/Pong-v5")
 PYTHON_PONG = EnvConfig(id="ALE/Pong-v5", atari_backend="sb3")
 Row = tuple[str, str, int, float, float]
@@ -130,16 +130,16 @@ def sending() -> list[Row]:
 
 
 def take(pairs: Any) -> None:
-    """The other process: takes what comes until there is nothing more."""
-    while pairs.get() is not None:
-        pass
+    """The other process: takes what comes."""
+    while True:
+        pairs.get()
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # as in a run
     spawn = multiprocessing.get_context("spawn")
     pairs: Any = spawn.Queue(64)
-    receiver = spawn.Process(target=take, args=(pairs,))
+    receiver = spawn.Process(target=take, args=(pairs,), daemon=True)
     receiver.start()
 
     def offer(pair: ClipPair) -> bool:
@@ -148,10 +148,17 @@ def main() -> None:
         pairs.put(pair)
         return True
 
-    tasks = ["pong", "moving-dot-position", "pendulum"]
-    rows = stepping() + [row for task in tasks for row in training(task, offer)] + sending()
-    pairs.put(None)
-    receiver.join()
+    rows = stepping()
+    write(rows)
+    for task in ("pong", "moving-dot-position", "pendulum"):
+        rows += training(task, offer)
+        write(rows)
+    write(rows + sending())
+    pairs.cancel_join_thread()  # what the receiver has not taken is not waited for
+
+
+def write(rows: list[Row]) -> None:
+    """All rows so far, and their medians."""
     path = Path(__file__).parent / "results" / "film_cost.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write("# python experiments/film_cost.py\n")

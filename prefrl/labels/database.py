@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,7 +38,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self._engine = engine
-        self._writer = threading.Lock()
+        self._turn = threading.Lock()
         self.name = name
 
     @classmethod
@@ -101,10 +101,10 @@ class Database:
         Raises:
             StoreError: The database refuses; begins with its name.
         """
-        # Threads wait for each other here: SQLite itself would let them sleep and try again.
-        turn = self._writer if writes else nullcontext()
+        # One thread at a time, readers too: SQLite would let whoever commits sleep, up to 25 ms at
+        # a time, until nobody reads.
         try:
-            with turn, self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 if writes:  # to own the one row of meta is to be the only writer, in any database
                     connection.execute(META.update().values(schema_version=SCHEMA_VERSION))
                 yield connection

@@ -8,18 +8,24 @@ import sqlalchemy as sa
 from prefrl.labels.schema import LABELS, QUERIES, in_parts, insert_absent
 from prefrl.types import WITHDRAWN
 
-_LATER = LABELS.alias("later")
 
-# A row of `labels` is an answer that counts: the labeler's last event about the query, and not a
-# withdrawal.
-STANDS = sa.and_(
-    LABELS.c.answer != WITHDRAWN,
-    ~sa.exists().where(
-        _LATER.c.query_id == LABELS.c.query_id,
-        _LATER.c.labeler == LABELS.c.labeler,
-        _LATER.c.position > LABELS.c.position,
-    ),
-)
+def stands(labels: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a row of `labels` (or of an alias) is an answer that counts.
+
+    It does if it is the labeler's last event about the query, and not a withdrawal.
+    """
+    later = LABELS.alias()
+    return sa.and_(
+        labels.c.answer != WITHDRAWN,
+        ~sa.exists().where(
+            later.c.query_id == labels.c.query_id,
+            later.c.labeler == labels.c.labeler,
+            later.c.position > labels.c.position,
+        ),
+    )
+
+
+STANDS = stands(LABELS)
 
 
 def answered_by(labeler: str, query_id: sa.ColumnElement[str]) -> sa.Exists:

@@ -6,7 +6,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from prefrl.labels.codec import StoreError
-from prefrl.labels.events import STANDS, answered_by
+from prefrl.labels.events import STANDS, answered_by, stands
 from prefrl.labels.schema import LABELS, LEASES, QUERIES, QUERY_FIELDS, SHEETS
 from prefrl.types import Answer, Query
 
@@ -87,8 +87,10 @@ def lendable(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]
 
     A repeat goes only to those who answered the original, a while ago.
     """
+    original = LABELS.c.query_id == QUERIES.c.repeat_of
     theirs = sa.or_(
-        QUERIES.c.repeat_of.is_(None), QUERIES.c.repeat_of.in_(_answered_long_ago(holder.labeler))
+        QUERIES.c.repeat_of.is_(None),
+        sa.exists().where(original, _answered_long_ago(holder.labeler)),
     )
     return sa.and_(open_to(holder, overlap, now), theirs, has_pictures())
 
@@ -204,7 +206,8 @@ def add_repeat(
     again = QUERIES.alias("again")
     rows = connection.execute(
         sa.select(QUERIES.c.id, *QUERY_FIELDS)
-        .where(QUERIES.c.id.in_(_answered_long_ago(labeler)), QUERIES.c.repeat_of.is_(None))
+        .join_from(LABELS, QUERIES)
+        .where(_answered_long_ago(labeler), QUERIES.c.repeat_of.is_(None))
         .where(~sa.exists().where(again.c.repeat_of == QUERIES.c.id))
         .order_by(QUERIES.c.position)
     ).all()
@@ -216,14 +219,18 @@ def add_repeat(
     return repeat
 
 
-def _answered_long_ago(labeler: str) -> sa.Select[tuple[str]]:
-    """Ids of the queries that they answered before their last `ANSWERS_BEFORE_REPEAT` others."""
-    return (
-        sa.select(LABELS.c.query_id)
-        .where(LABELS.c.labeler == labeler, STANDS)
-        .order_by(LABELS.c.position.desc())
+def _answered_long_ago(labeler: str) -> sa.ColumnElement[bool]:
+    """Whether a label is an answer they gave before their last `ANSWERS_BEFORE_REPEAT` others."""
+    last = LABELS.alias("last")
+    since = (
+        sa.select(last.c.position)
+        .where(last.c.labeler == labeler, stands(last))
+        .order_by(last.c.position.desc())
         .offset(ANSWERS_BEFORE_REPEAT)
+        .limit(1)
+        .scalar_subquery()
     )
+    return sa.and_(LABELS.c.labeler == labeler, STANDS, LABELS.c.position <= since)
 
 
 def _of(holder: Holder) -> sa.ColumnElement[bool]:

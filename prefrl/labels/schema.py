@@ -67,6 +67,7 @@ LABELS = sa.Table(
     sa.Column("shown_left", sa.String(32), nullable=False),
     sa.Column("snapshot_version", sa.Integer, nullable=False),
     sa.Index("labels_by_query", "query_id", "labeler"),
+    sa.Index("labels_by_labeler", "labeler", "position"),
 )
 LEASES = sa.Table(
     "leases",

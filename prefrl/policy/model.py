@@ -93,6 +93,7 @@ def _policy_settings(
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},
         "normalize_images": False,  # ImageFeatures does it
+        "net_arch": [],  # nothing between it and the heads; SB3 does so behind its own alone
     }
 
 

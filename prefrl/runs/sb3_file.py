@@ -95,7 +95,6 @@ def _plain(trained: Trained, make: Callable[[], _Spaces], is_image: bool) -> OnP
     )  # fmt: skip
     common: dict[str, Any] = {name: getattr(like, name) for name in names}
     common |= {"learning_rate": settings.learning_rate, "device": "cpu"}
-    # Named, as SB3's own is another behind its `NatureCNN`.
     arch = {name: getattr(like.policy, name) for name in ("net_arch", "activation_fn")}
     common |= {"policy_kwargs": arch}
     venv = DummyVecEnv([make] * settings.n_envs)

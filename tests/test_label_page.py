@@ -359,8 +359,8 @@ def test_others_on_the_network_are_let_in_only_with_a_warning(gathered, visit):
 def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
     """experiments/scripted_person.py in short: fewer labels, given faster, and fewer steps."""
     training = train(
-        "moving-dot-position", "--labeler", "human", "--labels", "60", "--seed", "0",
-        "--total-timesteps", "100000", "--label.initial-fraction", "0.5", "--port", "0",
+        "moving-dot-position", "--labeler", "human", "--labels", "100", "--seed", "0",
+        "--total-timesteps", "150000", "--label.initial-fraction", "0.5", "--port", "0",
     )  # fmt: skip
     page = browser.new_page()
     page.goto(link_of(training))

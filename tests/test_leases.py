@@ -273,6 +273,6 @@ class LeasesForTwo(Leases):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLeases.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 TestLeasesForTwo = LeasesForTwo.TestCase
 TestLeasesForTwo.settings = TestLeases.settings

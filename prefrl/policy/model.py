@@ -27,9 +27,9 @@ class ImageFeatures(BaseFeaturesExtractor):
         self._autocast = autocast
         channels, *side = observation_space.shape
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(),
-            nn.Conv2d(32, 64, 4, 2), nn.ReLU(),
-            nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
+            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(inplace=True),
+            nn.Conv2d(32, 64, 4, 2), nn.ReLU(inplace=True),
+            nn.Conv2d(64, 64, 3, 1), nn.ReLU(inplace=True),
             nn.Flatten(),
         )  # fmt: skip
         with torch.no_grad():
@@ -40,7 +40,7 @@ class ImageFeatures(BaseFeaturesExtractor):
         """`[B, features_dim] float32`."""
         pixels = observations.contiguous(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, self._autocast, self._autocast != torch.float32):
-            features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast) / 255))
+            features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast).div_(255)))
         return features.float()
 
 

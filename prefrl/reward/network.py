@@ -45,7 +45,7 @@ class PairDropout:
         _, channels, height, width = x.shape
         rows = len(x) // 2 if self.shared else len(x)
         mask = self._mask((rows, height, width, channels), x).permute(0, 3, 1, 2)
-        return x * (torch.cat([mask, mask]) if self.shared else mask)
+        return (x.unflatten(0, (-1, rows)) * mask).flatten(0, 1)
 
     def _mask(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         # Eight bytes a draw: drawing each element's own float takes 30 times as long on a CPU.
@@ -142,10 +142,11 @@ class RewardNetwork(nn.Module):
 
     def _features(self, images: Tensor, dropout: PairDropout | None) -> Tensor:
         """`[M, B, F] float32` from the convolutions. Pixels are scaled here and only here."""
-        x = (images.to(self.autocast) / 255).contiguous(memory_format=torch.channels_last)
+        # Bytes are reordered before they are widened: half the memory to move.
+        x = images.contiguous(memory_format=torch.channels_last).to(self.autocast).div_(255)
         with torch.autocast(x.device.type, self.autocast, self.autocast != torch.float32):
             for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-                x = functional.leaky_relu(norm(convolution(x)), LEAK)
+                x = functional.leaky_relu(norm(convolution(x)), LEAK, inplace=True)
                 x = dropout(x) if dropout else x
         grouped = x.reshape(len(x), self.members, -1)
         return grouped.transpose(0, 1).float()

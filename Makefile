@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean browser
+.PHONY: help install demo test bench lint clean browser
 
 help:
 	@echo "make install  prefrl and its tools into .venv"
 	@echo "make demo     train on the simplest task, about a minute"
 	@echo "make test     format, lint, types, tests with branch coverage, in Debian's Chromium too"
+	@echo "make bench    Pong's speed beside stock Stable-Baselines3, ten minutes"
 	@echo "make lint     the first three of these"
 	@echo "make clean    remove .venv and caches; runs/ stays"
 	@echo "Another interpreter: make install PYTHON=python3.12"
@@ -32,6 +33,9 @@ demo: $(STAMP)
 
 test: lint browser
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+bench: $(STAMP)
+	$(BIN)/python experiments/speed.py
 
 # The tests of the label page drive Debian's Chromium.
 browser:

@@ -17,9 +17,9 @@ from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.statistics import RunningStatistics
 from prefrl.types import Clip, Preference
 
-# Pairs over which a round measures its losses and re-estimates batch norm: enough for two digits,
+# Pairs over which a round measures its losses, and re-estimates batch norm: enough for two digits,
 # and a bound on the time at 3,000 labels of images.
-MEASURED_PAIRS = 512
+MEASURED_PAIRS, NORMALISED_PAIRS = 512, 128
 
 # What is assumed of labelers until it is measured. Source: paper, section 2.2.3.
 USUAL_ERROR_RATE = 0.1
@@ -89,7 +89,7 @@ class Trainer:
                 batch = [preferences[row] for row in rows]
                 self._update(batch, weights[:, rows], mu[rows])
         self.rounds += 1
-        measured = np.sort(self._rng.permutation(len(preferences))[:MEASURED_PAIRS])
+        measured = self._rng.permutation(len(preferences))[:MEASURED_PAIRS]
         return self._finish_round([preferences[i] for i in measured], weights[:, measured])
 
     def _update(self, batch: list[Preference], weights: Tensor, mu: Tensor) -> None:
@@ -113,7 +113,7 @@ class Trainer:
     def _finish_round(self, pairs: list[Preference], weights: Tensor) -> dict[str, Any]:
         """Re-estimate batch norm, measure in inference mode, adapt L2."""
         training_mode = self._training_mode_probabilities(pairs[: self.config.batch_size])
-        self._reestimate_batch_norm(pairs)
+        self._reestimate_batch_norm(pairs[:NORMALISED_PAIRS])
         clips = [pair.left for pair in pairs] + [pair.right for pair in pairs]
         rewards = torch.from_numpy(self.ensemble.clip_rewards(clips))
         sums = rewards.sum(2).reshape(self.config.members, 2, len(pairs))

@@ -61,16 +61,24 @@ def train(algo: str, run: Path) -> dict[str, float]:
     subprocess.run(command, check=True, capture_output=True)
     result = json.loads((run / "result.json").read_text())
     assert not result["labels_unused"]
-    policy = read_metrics(run / "metrics" / "timing-policy.jsonl")[-1]
-    reward = read_metrics(run / "metrics" / "timing-reward.jsonl")[-1]
-    rewards_s = sum(s for name, s in reward.items() if name.endswith("_s") and "per" not in name)
-    learning_s = policy["time/rollout_s"] + policy["time/update_s"] + policy["time/predict_s"]
+    policy, reward = (
+        phases(run / "metrics" / f"timing-{name}.jsonl") for name in ("policy", "reward")
+    )
+    policy_s = policy["rollout"] + policy["update"] + policy["predict"]
     return {
         "steps_per_s": result["steps_per_s"],
-        "predicting_share": policy["time/predict_s"] / learning_s,
-        "asking_share": reward["time/ask_s"] / rewards_s,
-        "fitting_share": reward["time/train_s"] / rewards_s,
+        "predicting_share": policy["predict"] / policy_s,
+        "asking_share": reward["ask"] / sum(reward.values()),
+        **{f"policy_{name}_s": seconds for name, seconds in policy.items()},
+        **{f"reward_{name}_s": seconds for name, seconds in reward.items()},
     }
+
+
+def phases(file: Path) -> dict[str, float]:
+    """Seconds of a process by phase. The policy's rollout has environment and record in it."""
+    last = read_metrics(file)[-1]
+    names = [name for name in last if name.startswith("time/") and "_per_s" not in name]
+    return {name.removeprefix("time/").removesuffix("_s"): last[name] for name in names}
 
 
 def stock(algo: str, n_envs: int) -> float:

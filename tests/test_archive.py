@@ -123,6 +123,54 @@ def test_a_figure_of_a_wrong_kind_harms_nobody(tmp_path, value, listed, capsys):
     assert "\x1b" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link", "far too large"])
+def test_what_is_no_plain_record_is_not_read(tmp_path, kind, run_python):
+    run = archived(tmp_path / "run", note="secret", result=None)
+    outside = tmp_path / "outside.json"
+    run.provenance.rename(outside)
+    if kind == "pipe":
+        os.mkfifo(run.provenance)
+    elif kind == "link":
+        run.provenance.symlink_to(outside)
+    else:
+        run.provenance.touch()
+        os.truncate(run.provenance, 2**43)  # of which the disk holds nothing
+    # As a program, which ends after a minute: who reads a pipe may wait for ever.
+    done = run_python("import sys; from prefrl.cli import main; sys.exit(main(sys.argv[1:]))",
+                      "runs", run.path.parent, "--json")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    (entry,) = json.loads(done.stdout)
+    assert (entry["question"], entry["seed"]) == ("", 0)
+
+
+@pytest.mark.parametrize("command", ["runs show", "plot", "compare"])
+def test_commands_do_not_follow_links_out_of_a_run(tmp_path, command, capsys):
+    run, other = archived(tmp_path / "run"), archived(tmp_path / "other", seed=1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "learning_curve.png").write_bytes(b"mine")
+    run.plots.symlink_to(elsewhere)
+    runs = [str(run.path), *([str(other.path)] if command == "compare" else [])]
+    assert main([*command.split(), *runs]) == 2
+    assert "is no plain file or folder" in capsys.readouterr().err
+    assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"mine"]
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+@pytest.mark.parametrize("command", ["runs show", "runs show --json", "evaluate", "reproduce"])
+def test_a_configuration_that_is_nested_deeply_is_one_line(tmp_path, command, depth, capsys):
+    run = archived(tmp_path / "run")
+    run.config.write_text('{"a": ' * depth + "1" + "}" * depth)
+    assert main([*command.split(), str(run.path)]) in (0, 2)
+    assert capsys.readouterr().err.count("\n") <= 1
+
+
+def test_the_list_tells_runs_apart_whose_folders_are_called_alike(tmp_path, listed):
+    for name in ("a/seed0", "b/seed0", "b/seed1"):
+        archived(tmp_path / name)
+    assert listed(tmp_path, "--sort", "name") == ["a/seed0", "b/seed0", "seed1"]
+
+
 def test_a_thousand_runs_are_listed_at_once(tmp_path, listed):
     template = archived(tmp_path / "0000")
     packages = {f"package-{i}": "1.2.3" for i in range(120)}
@@ -150,6 +198,8 @@ def test_show_tells_the_record_and_verify_what_changed_since(tmp_path, capsys):
     (run.metrics / "policy.jsonl").write_text('{"step": 2}\n')
     (run.metrics / "reward.jsonl").unlink()
     (run.metrics / "other.jsonl").touch()
+    run.exports.mkdir()
+    (run.exports / "last.zip").touch()  # can be made again, as pictures and videos can
     assert main(["runs", "show", str(run.path), "--verify", "--json"]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["changed_outputs"] == {

@@ -12,8 +12,8 @@ from prefrl.config_file import to_dict
 from prefrl.run_directory import RunDirectory, write_json
 
 RECORDS = {"config.json", "provenance.json", "result.json", "end.json", "labels.sqlite3"}
-DERIVED = {"plots", "videos"}
-REST = {"checkpoints", "tb", "metrics", "source.zip", "status.json", "page.json"}
+DERIVED = {"plots", "videos", "exports"}
+REST = {"checkpoints", "tb", "metrics", "source.zip", "log.txt", "status.json", "page.json"}
 
 
 @pytest.fixture
@@ -23,10 +23,14 @@ def run(tmp_path):
     write_json(run.result, {"status": "finished"})
     for path in (run.provenance, run.end, run.status, run.page):
         write_json(path, {})
-    for folder in (run.plots, run.videos, run.checkpoints, run.tensorboard, run.metrics):
+    folders = (
+        run.plots, run.videos, run.exports, run.checkpoints, run.tensorboard, run.metrics,
+    )  # fmt: skip
+    for folder in folders:
         (folder / "inner").mkdir(parents=True)
         (folder / "inner" / "file").write_bytes(bytes(1000))
     run.source.write_bytes(b"zip")
+    run.log.write_text("started")
     run.labels.write_bytes(bytes(2500))
     return run
 
@@ -39,7 +43,7 @@ def test_pictures_and_videos_go_and_the_rest_stays(run, capsys):
     assert main(["runs", "prune", str(run.path), "--yes"]) == 0
     assert names(run) == RECORDS | REST
     assert "all of it" in (out := capsys.readouterr().out)
-    assert out.splitlines()[-1].split()[-3:] == ["2", "2", "kB"]
+    assert out.splitlines()[-1].split()[-3:] == ["3", "3", "kB"]
 
 
 def test_of_a_whole_run_the_labels_stay_with_the_records_they_need(run):
@@ -51,6 +55,14 @@ def test_of_a_whole_run_the_labels_stay_with_the_records_they_need(run):
 def test_labels_go_when_they_are_named(run):
     assert main(["runs", "prune", str(run.path), "--whole", "--labels", "--yes"]) == 0
     assert not run.path.exists()
+
+
+def test_labels_that_are_out_of_reach_are_not_taken_for_none(run, tmp_path):
+    run.labels.unlink()
+    run.labels.symlink_to(tmp_path / "a disk that is not there now")
+    assert main(["runs", "prune", str(run.path), "--whole", "--yes"]) == 0
+    assert names(run) == RECORDS
+    assert run.labels.is_symlink()
 
 
 def test_a_run_without_labels_goes_whole(run):

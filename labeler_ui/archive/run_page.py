@@ -18,7 +18,8 @@ from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, RunError, finite, read_object
 from prefrl.runs.archive import Entry, entry_of, text
 from prefrl.runs.differences import flat
-from prefrl.runs.record import file_states, record_of
+from prefrl.runs.foreign import plain_files
+from prefrl.runs.record import record_of
 from prefrl.runs.tables import duration, fact, number, size
 
 MOST_VIDEOS = 6  # on the page; all of them are among the files
@@ -33,11 +34,14 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
     """What `run.html` shows.
 
     Args:
-        run: Opened with `open_run`.
+        run: Which one.
         key: Its name in addresses.
+
+    Raises:
+        RunError: There is a link or pipe in it.
     """
-    entry, record, origin = entry_of(run), record_of(run), read_object(run.provenance)
-    states = file_states(run)
+    states = plain_files(run)
+    entry, record, origin = entry_of(run), record_of(run, states), read_object(run.provenance)
     return {
         "run": entry.name,
         "entry": entry,

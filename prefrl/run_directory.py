@@ -163,7 +163,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file whole; numbers that JSON lacks (nan, infinities) become null."""
     text = json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, f"{text}\n".encode())
+    # What has no place in UTF-8, half of a surrogate pair, so becomes JSON's escape for it.
+    write_bytes(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def read_plain(path: Path, most_bytes: int = LARGEST_RECORD) -> bytes:

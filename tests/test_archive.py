@@ -11,12 +11,13 @@ from archived_run import RESULT, archived
 from prefrl.cli import main
 from prefrl.provenance import write_end
 from prefrl.run_directory import write_json
+from prefrl.run_status import this_process
 from prefrl.runs.archive import entry_of, find_runs
 
 
-def write_status(run, process, created, **figures):
-    record = {"process": process, "process_started_at": created, "doing": "learning",
-              "figures": figures, "page": None}  # fmt: skip
+def write_status(run, created, **figures):
+    record = {**this_process(), "process_started_at": created, "doing": "learning",
+              "figures": figures}  # fmt: skip
     write_json(run.status, record)
 
 
@@ -40,13 +41,13 @@ def test_a_finished_run_shows_what_it_reached(tmp_path):
 def test_a_living_process_is_running_and_a_dead_one_lost(tmp_path):
     run = archived(tmp_path / "run", result=None)
     created = psutil.Process().create_time()
-    write_status(run, os.getpid(), created, labels=12, env_steps=500, true_return=-3.5)
+    write_status(run, created, labels=12, env_steps=500, true_return=-3.5)
     entry = entry_of(run)
     assert (entry.status, entry.doing, entry.labels, entry.true_return) == (
         "running", "learning", 12, -3.5,
     )  # fmt: skip
     assert entry.wall_s > 0
-    write_status(run, os.getpid(), created - 1000, labels=12, env_steps=500)
+    write_status(run, created - 1000, labels=12, env_steps=500)
     entry = entry_of(run)
     assert (entry.status, entry.doing, entry.labels, entry.wall_s) == ("lost", "", 12, None)
 
@@ -109,8 +110,8 @@ def test_a_figure_of_a_wrong_kind_harms_nobody(tmp_path, value, listed, capsys):
     run = archived(tmp_path / "odd", result=None)
     figures = dict.fromkeys(
         ("status", "labels", "env_steps", "wall_s", "true_return", "doing", "figures", "process",
-         "process_started_at", "seed", "env", "note", "started_at", "command", "git_diff", "code",
-         "packages", "outputs", "ended_at"), value,
+         "process_started_at", "written_at", "seed", "env", "note", "started_at", "command",
+         "git_diff", "code", "packages", "outputs", "ended_at"), value,
     )  # fmt: skip
     for path in (run.config, run.provenance, run.result, run.status, run.end):
         path.write_text(json.dumps(figures))

@@ -193,6 +193,7 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     origin = {"note": "why?", "command": ["prefrl", "train", "a b"], "git_diff": "-old\n+new <i>"}
     write_json(run.provenance, {**origin, "packages": {"numpy": "2.1"}})
     write_figures(run, [1.0, 5.0, 9.0])
+    run.log.write_text("line of the log\n" * 100_000 + f"its end {EVIL}\n")
     run.videos.mkdir()
     (run.videos / "evaluation.mp4").write_bytes(b"film")
     (run.videos / "replay.partial.mp4").write_bytes(b"torn")
@@ -203,6 +204,9 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     ):  # fmt: skip
         assert expected in page, expected
     assert "7654.321" not in page
+    assert "...\nline of the log\n" in page  # the first line of the end is whole
+    assert f"its end {html.escape(EVIL)}" in visitor.text(visitor.page_of(run))
+    assert 10_000 < page.count("line of the log") < 100_000
     (video,) = re.findall(r'<video[^>]+src="([^"]+)"', page)
     assert visitor.get(video).data == b"film"
 

@@ -1,15 +1,14 @@
 """Room is made for new runs, and never at the cost of a label nobody named."""
 
-import os
 import sys
 
-import psutil
 import pytest
 
 from prefrl.cli import main
 from prefrl.config import Config
 from prefrl.config_file import to_dict
 from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_status import StatusFile
 
 RECORDS = {"config.json", "provenance.json", "result.json", "end.json", "labels.sqlite3"}
 DERIVED = {"plots", "videos", "exports"}
@@ -115,8 +114,7 @@ def test_without_a_yes_nothing_is_removed(run, monkeypatch):
 
 def test_a_run_that_goes_on_is_left_alone(run, capsys):
     run.result.unlink()
-    created = psutil.Process().create_time()
-    write_json(run.status, {"process": os.getpid(), "process_started_at": created})
+    StatusFile(run)
     assert main(["runs", "prune", str(run.path), "--whole", "--yes"]) == 2
     assert "is running" in capsys.readouterr().err
     assert names(run) >= REST | DERIVED

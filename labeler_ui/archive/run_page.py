@@ -56,6 +56,7 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
         "packages": facts(record["packages"]),
         "diff": _clean(origin.get("git_diff")),
         "result": facts(record["result"]),
+        "log": _log(run),
         **_files(states, key),
     }
 
@@ -120,6 +121,20 @@ def _origin(record: Mapping[str, Any]) -> Facts:
     if isinstance(command, list):
         found["command"] = shlex.join(map(str, command))
     return [(name.replace("_", " "), fact(value)) for name, value in found.items()]
+
+
+def _log(run: RunDirectory) -> str:
+    """Its end, in whole lines."""
+    try:
+        with run.log.open("rb") as file:
+            size_bytes = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size_bytes - LONGEST_TEXT))
+            end = file.read(LONGEST_TEXT)
+    except OSError:
+        return ""
+    if size_bytes > LONGEST_TEXT:
+        end = b"...\n" + end.partition(b"\n")[2]
+    return end.decode(errors="replace")
 
 
 def _files(states: Mapping[str, os.stat_result], key: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import threading
+from multiprocessing import Pipe
+from types import SimpleNamespace
 
 import pytest
 
 from prefrl import start
 from prefrl.config import Config
-from prefrl.launcher import Outcome
+from prefrl.launcher import Outcome, _Child, _Watch
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import status_of
 from prefrl.start import RunRequest, gather
@@ -74,3 +77,13 @@ def test_the_log_tells_start_warnings_failure_and_end(run, begin):
     ]
     assert "log.txt" in run.end.read_text()
     assert json.loads(run.result.read_text())["error"] == "ZeroDivisionError: \ud800 the 500th step"
+
+
+def test_the_launcher_says_that_a_run_goes_on_while_nothing_is_new(run):
+    receiver, sender = Pipe(duplex=False)
+    child = _Child(SimpleNamespace(name="policy"), receiver)
+    status = SimpleNamespace(beat=lambda: sender.send(("finished", {})))  # the child's only word
+    stop = threading.Event()
+    stop.set()  # so that this ends in any case
+    _Watch(stop, Outcome(), None, status).until_all_have_reported({"policy": child})
+    assert child.reported

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 
-from prefrl.run_directory import RunDirectory, RunError
+from prefrl.run_directory import LARGEST_METRICS, RunDirectory, RunError
 from prefrl.runs.series import Line, series
 
 MOST_POINTS = 240  # about one for every two pixels of a chart
@@ -88,22 +88,25 @@ class _Figures:
         self._begin()
 
     def _begin(self) -> None:
-        self._read_to, self._lines = 0, list[Line]()
+        self._read_to, self._last, self._lines = 0, b"", list[Line]()
 
     def read(self) -> list[Line]:
         """All whole lines, with the figures that are shown.
 
         Raises:
-            RunError: One of them is damaged.
+            RunError: One of them is damaged, or there are too many.
         """
         with self._lock, suppress(FileNotFoundError), self._path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < self._read_to:
+            if file.seek(0, os.SEEK_END) > LARGEST_METRICS:
+                raise RunError(f"{self._path}: far too large")
+            file.seek(self._read_to - len(self._last))
+            if file.read(len(self._last)) != self._last:
                 self._begin()  # the file is another one
             file.seek(self._read_to)
             for line in file:
                 if line.endswith(b"\n"):  # the last one may be torn
                     self._lines.append(self._shown(line))
-                    self._read_to += len(line)
+                    self._read_to, self._last = self._read_to + len(line), line
         return self._lines.copy()
 
     def _shown(self, line: bytes) -> Line:

@@ -14,10 +14,11 @@ from tyro.conf import Positional
 
 from prefrl.arguments import parse
 from prefrl.config import ConfigError
-from prefrl.run_directory import RunDirectory, finite, read_object
-from prefrl.runs.archive import name_of
+from prefrl.run_directory import finite, read_object
+from prefrl.runs.archive import names_of
 from prefrl.runs.comparison import Group, final_return, group_runs
 from prefrl.runs.differences import all_differences
+from prefrl.runs.foreign import open_run
 from prefrl.runs.tables import differences_table, number
 
 
@@ -40,7 +41,7 @@ class CompareOptions:
 def compare(args: list[str]) -> int:
     """`prefrl compare`; returns the exit code."""
     options = parse(CompareOptions, "compare", None, args)
-    runs = [RunDirectory.open(path) for path in options.runs]
+    runs = [open_run(path) for path in options.runs]
     if len(runs) < 2:
         raise ConfigError("compare: say which runs, two or more")
     differences = all_differences(
@@ -51,7 +52,7 @@ def compare(args: list[str]) -> int:
     from prefrl.runs.plots.comparison import draw_comparison
 
     pictures = draw_comparison(groups, options.out)
-    names = [name_of(run) for run in runs]
+    names = names_of(runs)
     if options.json:
         print(json.dumps(finite(_as_json(names, differences, groups, found, pictures)), indent=2))
         return 0
@@ -90,7 +91,7 @@ def _returns_table(groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> 
         table.add_column(title, overflow="fold")
     for group, final in zip(groups, found, strict=True):
         ends = final["interval"]
-        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else group.note
+        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else final["note"]
         table.add_row(
             Text(group.title), str(final["seeds"]), number(final["interquartile_mean"], 1), interval
         )
@@ -107,7 +108,7 @@ class PlotOptions:
 
 def plot(args: list[str]) -> int:
     """`prefrl plot`; returns the exit code."""
-    run = RunDirectory.open(parse(PlotOptions, "plot", None, args).run)
+    run = open_run(parse(PlotOptions, "plot", None, args).run)
     from prefrl.runs.plots import draw_run
 
     for picture in draw_run(run):

@@ -16,7 +16,7 @@ from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.runs.archive import name_of, text
 from prefrl.runs.differences import all_differences
 from prefrl.runs.foreign import config_of, open_run
-from prefrl.runs.sameness import first_difference
+from prefrl.runs.sameness import verdict
 from prefrl.runs.tables import differences_table
 
 
@@ -54,13 +54,11 @@ def reproduce(args: list[str]) -> int:
     _show_differences(config, origin, console)
     if options.check:
         return 0
-    name = name_of(old)
-    new = RunDirectory(options.run_dir or Path("runs") / f"{name}-again")
+    new = RunDirectory(options.run_dir or Path("runs") / f"{name_of(old)}-again")
     note = text(origin.get("note")) if options.note is None else options.note
     exit_code = _start(config, origin, new, note, options)
     if exit_code == 0 and config.inline:
-        different = first_difference(old, new)
-        console.print(Text(different or f"the same numbers as {name}"), soft_wrap=True)
+        console.print(Text(verdict(old, new)), soft_wrap=True)
     return exit_code
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +11,10 @@ from tyro.conf import Positional
 
 from prefrl.arguments import parse
 from prefrl.config import ConfigError
-from prefrl.run_directory import RunDirectory, finite
+from prefrl.run_directory import RunDirectory, RunError, finite
 from prefrl.run_status import State
-from prefrl.runs.archive import Entry, entry_of, find_runs
+from prefrl.runs.archive import Entry, entry_of, find_runs, names_of
+from prefrl.runs.foreign import plain_files
 from prefrl.runs.prune import prunable, remove
 from prefrl.runs.record import changed_outputs, record_of
 from prefrl.runs.tables import parts_table, record_table, runs_table
@@ -63,7 +64,8 @@ class ShowOptions:
 
 @dataclass(frozen=True)
 class PruneOptions:
-    """Remove pictures and videos of runs, which can be made again, after showing how much that is.
+    """Remove pictures, videos and exports of runs, which can be made again, after showing how much
+    that is.
 
     Labels cannot be made again: they go only with `--whole --labels`.
     """
@@ -85,10 +87,11 @@ def runs(args: list[str]) -> int:
     if args[:1] == ["prune"]:
         return _prune(args[1:])
     options = parse(RunsOptions, "runs", RunsOptions(), args)
+    found = list(find_runs(options.folder))
     entries = [
-        entry for entry in map(entry_of, find_runs(options.folder)) if _wanted(entry, options)
+        replace(entry_of(run), name=name) for run, name in zip(found, names_of(found), strict=True)
     ]
-    entries = _sorted(entries, options)
+    entries = _sorted([entry for entry in entries if _wanted(entry, options)], options)
     if options.json:
         print(json.dumps(finite([entry.as_json() for entry in entries]), indent=2))
     else:
@@ -120,13 +123,16 @@ def _sorted(entries: list[Entry], options: RunsOptions) -> list[Entry]:
 def _show(args: list[str]) -> int:
     options = parse(ShowOptions, "runs show", None, args)
     run = RunDirectory.open(options.run)
-    record = record_of(run)
+    record = record_of(run, plain_files(run))
     if options.verify:
         record["changed_outputs"] = changed_outputs(run)
-    if options.json:
-        print(json.dumps(finite(record), indent=2))
-    else:
-        Console(highlight=False).print(record_table(record))
+    try:
+        if options.json:
+            print(json.dumps(finite(record), indent=2))
+        else:
+            Console(highlight=False).print(record_table(record))
+    except RecursionError as error:
+        raise RunError(f"{run.path}: a record of it is nested too deeply") from error
     return 1 if record.get("changed_outputs") else 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from prefrl.config import Config, ConfigError
+from prefrl.run_directory import read_plain
 
 AnyConfig = TypeVar("AnyConfig")
 
@@ -51,7 +52,7 @@ def load_file(path: Path) -> dict[str, Any]:
         settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"--config {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"--config {path}: expected a table of settings")
@@ -62,14 +63,17 @@ def load_config(path: Path) -> Config:
     """A run's `config.json`.
 
     Raises:
-        ConfigError: It is absent, or was written by another version with other settings.
+        ConfigError: It is absent, no plain file, or was written by another version with other
+            settings.
     """
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(read_plain(path))
         if not isinstance(settings, dict):
             raise ConfigError("expected a table of settings")
         return from_dict(Config(), settings)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 

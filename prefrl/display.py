@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from prefrl.run_log import RunLog
 from prefrl.run_status import doing
 
 LINE_EVERY_S = 10  # between two lines where the output is no terminal
@@ -20,10 +21,11 @@ class Display:
         total_steps: Of the run.
         budget: Labels of the run, 0 where none are asked.
         console: Where to write.
+        log: Keeps the warnings.
     """
 
-    def __init__(self, total_steps: int, budget: int, console: Console) -> None:
-        self._total, self._budget, self._console = total_steps, budget, console
+    def __init__(self, total_steps: int, budget: int, console: Console, log: RunLog) -> None:
+        self._total, self._budget, self._console, self._log = total_steps, budget, console, log
         self._figures: dict[str, Any] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._last_line = time.monotonic()
@@ -49,7 +51,8 @@ class Display:
             self._console.print("  ".join(f"{k} {v}" for k, v in self._rows()), highlight=False)
 
     def warn(self, text: str) -> None:
-        """Show a line that a person should read."""
+        """Show a line that a person should read, and keep it."""
+        self._log.write(f"warning: {text}")
         self._console.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
     def _rows(self) -> list[tuple[str, str]]:

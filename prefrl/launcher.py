@@ -154,6 +154,7 @@ class _Watch:
                     kind = "failed"
                     content = f"the {name} process died with exit code {process.exitcode}\n"
                 self._handle(children[name], kind, content)
+            self.status.beat()
             if self.page is not None:
                 self.page.keep_alive(self.display)
             if self.outcome.status != "finished":

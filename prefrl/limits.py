@@ -5,18 +5,21 @@ import math
 from prefrl.config import Config, ConfigError
 
 SMALL = 1e-9  # stands for "above 0"
+# Far more than any task needs. What sets how much memory a run takes has a most: a configuration
+# may come from anyone, and a machine without memory ends other programs too.
+MOST_UNITS, MOST_LAYERS = 4096, 16
 # The least and the most that a setting can be, where not every number works.
 LIMITS: tuple[tuple[str, float, float], ...] = (
     ("total_timesteps", 1, math.inf),
     ("seed", 0, 2**30),  # seeds of single environments are made by adding to it
     ("evaluation_episodes", 1, math.inf),
     ("video_every", 0, math.inf),
-    ("env.clip_length", 1, math.inf),
+    ("env.clip_length", 1, 10_000),
     ("env.time_limit", 0, math.inf),
-    ("env.frame_stack", 1, math.inf),
-    ("env.image_size", 43, math.inf),  # smaller frames do not pass the four convolutions
-    ("policy.n_envs", 1, math.inf),
-    ("policy.n_steps", 1, math.inf),
+    ("env.frame_stack", 1, 64),
+    ("env.image_size", 43, 1024),  # smaller frames do not pass the four convolutions
+    ("policy.n_envs", 1, 4096),
+    ("policy.n_steps", 1, 1_000_000),
     ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
     ("policy.n_epochs", 1, math.inf),
     ("policy.clip_fraction", SMALL, 1),
@@ -44,7 +47,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.l2_factor", 1, math.inf),
     ("predictor.l2_low_ratio", 0, math.inf),
     ("predictor.l2_high_ratio", 0, math.inf),
-    ("predictor.members", 1, math.inf),
+    ("predictor.members", 1, 100),
     ("predictor.batch_size", 1, math.inf),
     ("predictor.ring", 1, math.inf),
     ("predictor.pretrain_epochs", 1, math.inf),
@@ -88,8 +91,12 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name}: expected {wanted}, got {value:g}")
     if not config.predictor.inputs:
         raise ConfigError("predictor.inputs: the predictor must see something of a step")
-    if min((*config.predictor.hidden, *config.policy.net_arch), default=1) < 1:
-        raise ConfigError("predictor.hidden, policy.net_arch: a layer has at least one unit")
+    for layers in (config.predictor.hidden, config.policy.net_arch):
+        if len(layers) > MOST_LAYERS or not all(1 <= units <= MOST_UNITS for units in layers):
+            raise ConfigError(
+                f"predictor.hidden, policy.net_arch: at most {MOST_LAYERS} layers of 1 to "
+                f"{MOST_UNITS} units"
+            )
     if 0 < config.env.time_limit < config.env.clip_length:
         raise ConfigError("env.time_limit: no episode would be as long as a clip (env.clip_length)")
     if config.predictor.target_mean < 0 and config.env.terminations == "keep":

@@ -18,7 +18,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from prefrl.run_directory import RunDirectory, finite
+from prefrl.run_directory import LARGEST_METRICS, RunDirectory, finite, read_plain
 
 Figure = float | list[list[float]]
 
@@ -93,8 +93,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines that were written, each as `step`, then figures by name.
 
     A last line without its end is left out: it is still being written, or its writer was killed.
+
+    Raises:
+        OSError: There is no plain file of a size that metrics have.
+        ValueError: It holds no lines of JSON.
     """
-    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
+    *lines, _torn = read_plain(path, LARGEST_METRICS).decode().split("\n")
     return [json.loads(line) for line in lines]
 
 

@@ -18,6 +18,8 @@ import psutil
 from prefrl.run_directory import RunDirectory, write_bytes, write_json
 
 OURS = ("prefrl", "prefrl_envs", "labeler_ui")
+# Whatever somebody has set for his own eyes: a diff that `git apply` takes.
+AS_IT_IS = ("--binary", "--no-color", "--no-textconv", "--no-ext-diff")
 ALWAYS_THE_SAME = (
     1980,
     1,
@@ -134,7 +136,7 @@ def git_state(source: Path) -> tuple[str | None, str | None]:
     if _git(source.parent, "ls-files", "--error-unmatch", source.name) is None:
         return None, None
     revision = _git(source.parent, "rev-parse", "--verify", "HEAD")
-    return revision and revision.strip(), _git(source.parent, "diff", "HEAD", "--no-ext-diff")
+    return revision and revision.strip(), _git(source.parent, "diff", "HEAD", *AS_IT_IS)
 
 
 def _tracked(source: Path) -> set[Path]:

@@ -1,11 +1,16 @@
 """The files of a run: their names, and how they are written."""
 
+import errno
 import json
 import math
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+LARGEST_RECORD = 32 * 2**20  # bytes of JSON; a diff that was not committed may be some of it
+LARGEST_METRICS = 256 * 2**20  # bytes; a run of 50 million frames leaves some 20 million
 
 
 class RunError(ValueError):
@@ -107,6 +112,21 @@ class RunDirectory:
         return self.path / "page.json"
 
     @property
+    def exports(self) -> Path:
+        """Policies for other programs. Can be made again."""
+        return self.path / "exports"
+
+    @property
+    def derived(self) -> list[Path]:
+        """All that can be made again."""
+        return [self.videos, self.plots, self.exports]
+
+    @property
+    def log(self) -> Path:
+        """What was said while the run went on: see `run_log`."""
+        return self.path / "log.txt"
+
+    @property
     def status(self) -> Path:
         """What the run is doing, while it runs: see `run_status`."""
         return self.path / "status.json"
@@ -143,13 +163,29 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file whole; numbers that JSON lacks (nan, infinities) become null."""
     text = json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, f"{text}\n".encode())
+    # What has no place in UTF-8, half of a surrogate pair, so becomes JSON's escape for it.
+    write_bytes(path, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def read_plain(path: Path, most_bytes: int = LARGEST_RECORD) -> bytes:
+    """The content of a file that may come from anyone.
+
+    Raises:
+        OSError: There is none; or it is a link, which leads elsewhere, a pipe, which may never end,
+            or far too large.
+    """
+    state = path.lstat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "is no plain file")
+    if state.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"is larger than {most_bytes:,} bytes")
+    return path.read_bytes()
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """An object from a JSON file; empty where there is none that can be read."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -4,6 +4,7 @@ Whoever shows runs (the label page, the list of runs) reads it; nothing that lea
 """
 
 import os
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ FITTING = "fitting the reward"
 State = Literal["running", "finished", "stopped", "failed", "lost"]
 
 WRITE_EVERY_S = 1.0
+BEAT_EVERY_S = 30.0  # at least, so that other machines see that the run goes on
+SILENT_S = 300.0  # after which a run of another machine counts as lost
 CLOCK_S = 2.0  # by which the start of a process may seem to move when the clock is set
 
 
@@ -29,7 +32,8 @@ class RunStatus:
     """A run as it is now.
 
     Attributes:
-        state: `lost` is one whose process died without a word.
+        state: `lost` is one whose process died without a word; where that is on another machine,
+            one that has been silent for some minutes.
         doing: In the words of the loops, such as `learning`; empty unless running.
         figures: The newest figure of each kind by name: `env_steps`, `labels`...
     """
@@ -55,10 +59,15 @@ class StatusFile:
         if doing(self._figures) != before or time.monotonic() - self._written_at >= WRITE_EVERY_S:
             self._write()
 
+    def beat(self) -> None:
+        """Say from time to time that the run goes on, though there is nothing new."""
+        if time.monotonic() - self._written_at >= BEAT_EVERY_S:
+            self._write()
+
     def _write(self) -> None:
         self._written_at = time.monotonic()
         record = {"doing": doing(self._figures), "figures": self._figures}
-        write_json(self._path, {**this_process(), **record})
+        write_json(self._path, {**this_process(), "written_at": time.time(), **record})
 
 
 def doing(figures: Mapping[str, Any]) -> str:
@@ -74,14 +83,34 @@ def status_of(run: RunDirectory) -> RunStatus:
         return RunStatus(ended.get("status", "failed"), figures=ended)
     record = read_object(run.status)
     figures = record.get("figures", {})
-    if not is_alive(record):
+    if not _goes_on(record):
         return RunStatus("lost", figures=figures)
     return RunStatus("running", record.get("doing", ""), figures)
 
 
 def this_process() -> dict[str, Any]:
     """Names this process for `is_alive`, also when its number has come round again."""
-    return {"process": os.getpid(), "process_started_at": psutil.Process().create_time()}
+    started_at = psutil.Process().create_time()
+    return {"machine": _machine(), "process": os.getpid(), "process_started_at": started_at}
+
+
+def _machine() -> str:
+    """Where a process number means what it means here: this machine, in a container only this."""
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux, which alone tells
+        numbers = ""
+    return f"{platform.node()} {numbers}".strip()
+
+
+def _goes_on(record: Mapping[str, Any]) -> bool:
+    """Whether a run does; of one on another machine we only know when we heard from it."""
+    if record.get("machine") == _machine():
+        return is_alive(record)
+    try:
+        return abs(time.time() - float(record["written_at"])) < SILENT_S
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def is_alive(record: Mapping[str, Any]) -> bool:
@@ -90,5 +119,5 @@ def is_alive(record: Mapping[str, Any]) -> bool:
         process = psutil.Process(record["process"])
         moved_s = process.create_time() - float(record["process_started_at"])
         return bool(abs(moved_s) < CLOCK_S)
-    except (KeyError, TypeError, ValueError, psutil.Error):
+    except (KeyError, TypeError, ValueError, OverflowError, psutil.Error):
         return False

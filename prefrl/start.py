@@ -30,6 +30,8 @@ from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.provenance import provenance, write_end, write_source
 from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, write_json
+from prefrl.run_log import RunLog
+from prefrl.run_status import StatusFile
 from prefrl.runs.foreign import open_run
 from prefrl.runs.hparams import write_results, write_settings
 
@@ -212,6 +214,7 @@ def _make_run(
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     path = request.run_dir or Path("runs") / (request.name or made)
     run = RunDirectory.create(path)
+    StatusFile(run)  # before there is a configuration, which makes it a run: one that goes on
     started_as = {
         "prefrl_command": command,
         "labels_from": labels_from and str(labels_from),
@@ -242,13 +245,17 @@ def _run(
     learned: bool,
     listening: tuple[socket.socket, str] | None = None,
 ) -> int:
-    config, console = assignment.config, Console(highlight=False)
+    config, console, log = assignment.config, Console(highlight=False), RunLog(run)
+    log.write(f"started: {', '.join(targets)}")
     console.print(f"run {run.path}", soft_wrap=True)
     write_settings(run, config)
     page = open_page(run, config.label, *listening, console) if listening else None
     budget = config.label.budget if learned else 0
-    with Display(config.total_timesteps, budget, console) as display:
+    with Display(config.total_timesteps, budget, console, log) as display:
         outcome = launch(targets, assignment, display, page)
+    if outcome.traceback:
+        log.write(outcome.traceback)
+    log.write(f"{outcome.status} after {outcome.wall_s:.1f} s, exit code {outcome.exit_code}")
     record = result(config, outcome)
     write_json(run.result, record)
     write_results(run, record)

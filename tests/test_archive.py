@@ -11,12 +11,13 @@ from archived_run import RESULT, archived
 from prefrl.cli import main
 from prefrl.provenance import write_end
 from prefrl.run_directory import write_json
+from prefrl.run_status import this_process
 from prefrl.runs.archive import entry_of, find_runs
 
 
-def write_status(run, process, created, **figures):
-    record = {"process": process, "process_started_at": created, "doing": "learning",
-              "figures": figures, "page": None}  # fmt: skip
+def write_status(run, created, **figures):
+    record = {**this_process(), "process_started_at": created, "doing": "learning",
+              "figures": figures}  # fmt: skip
     write_json(run.status, record)
 
 
@@ -40,13 +41,13 @@ def test_a_finished_run_shows_what_it_reached(tmp_path):
 def test_a_living_process_is_running_and_a_dead_one_lost(tmp_path):
     run = archived(tmp_path / "run", result=None)
     created = psutil.Process().create_time()
-    write_status(run, os.getpid(), created, labels=12, env_steps=500, true_return=-3.5)
+    write_status(run, created, labels=12, env_steps=500, true_return=-3.5)
     entry = entry_of(run)
     assert (entry.status, entry.doing, entry.labels, entry.true_return) == (
         "running", "learning", 12, -3.5,
     )  # fmt: skip
     assert entry.wall_s > 0
-    write_status(run, os.getpid(), created - 1000, labels=12, env_steps=500)
+    write_status(run, created - 1000, labels=12, env_steps=500)
     entry = entry_of(run)
     assert (entry.status, entry.doing, entry.labels, entry.wall_s) == ("lost", "", 12, None)
 
@@ -109,8 +110,8 @@ def test_a_figure_of_a_wrong_kind_harms_nobody(tmp_path, value, listed, capsys):
     run = archived(tmp_path / "odd", result=None)
     figures = dict.fromkeys(
         ("status", "labels", "env_steps", "wall_s", "true_return", "doing", "figures", "process",
-         "process_started_at", "seed", "env", "note", "started_at", "command", "git_diff", "code",
-         "packages", "outputs", "ended_at"), value,
+         "process_started_at", "written_at", "seed", "env", "note", "started_at", "command",
+         "git_diff", "code", "packages", "outputs", "ended_at"), value,
     )  # fmt: skip
     for path in (run.config, run.provenance, run.result, run.status, run.end):
         path.write_text(json.dumps(figures))
@@ -121,6 +122,54 @@ def test_a_figure_of_a_wrong_kind_harms_nobody(tmp_path, value, listed, capsys):
     assert main(["runs", str(tmp_path)]) == 0
     assert main(["runs", "show", str(run.path)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "far too large"])
+def test_what_is_no_plain_record_is_not_read(tmp_path, kind, run_python):
+    run = archived(tmp_path / "run", note="secret", result=None)
+    outside = tmp_path / "outside.json"
+    run.provenance.rename(outside)
+    if kind == "pipe":
+        os.mkfifo(run.provenance)
+    elif kind == "link":
+        run.provenance.symlink_to(outside)
+    else:
+        run.provenance.touch()
+        os.truncate(run.provenance, 2**43)  # of which the disk holds nothing
+    # As a program, which ends after a minute: who reads a pipe may wait for ever.
+    done = run_python("import sys; from prefrl.cli import main; sys.exit(main(sys.argv[1:]))",
+                      "runs", run.path.parent, "--json")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    (entry,) = json.loads(done.stdout)
+    assert (entry["question"], entry["seed"]) == ("", 0)
+
+
+@pytest.mark.parametrize("command", ["runs show", "plot", "compare"])
+def test_commands_do_not_follow_links_out_of_a_run(tmp_path, command, capsys):
+    run, other = archived(tmp_path / "run"), archived(tmp_path / "other", seed=1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "learning_curve.png").write_bytes(b"mine")
+    run.plots.symlink_to(elsewhere)
+    runs = [str(run.path), *([str(other.path)] if command == "compare" else [])]
+    assert main([*command.split(), *runs]) == 2
+    assert "is no plain file or folder" in capsys.readouterr().err
+    assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"mine"]
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+@pytest.mark.parametrize("command", ["runs show", "runs show --json", "evaluate", "reproduce"])
+def test_a_configuration_that_is_nested_deeply_is_one_line(tmp_path, command, depth, capsys):
+    run = archived(tmp_path / "run")
+    run.config.write_text('{"a": ' * depth + "1" + "}" * depth)
+    assert main([*command.split(), str(run.path)]) in (0, 2)
+    assert capsys.readouterr().err.count("\n") <= 1
+
+
+def test_the_list_tells_runs_apart_whose_folders_are_called_alike(tmp_path, listed):
+    for name in ("a/seed0", "b/seed0", "b/seed1"):
+        archived(tmp_path / name)
+    assert listed(tmp_path, "--sort", "name") == ["a/seed0", "b/seed0", "seed1"]
 
 
 def test_a_thousand_runs_are_listed_at_once(tmp_path, listed):
@@ -150,6 +199,8 @@ def test_show_tells_the_record_and_verify_what_changed_since(tmp_path, capsys):
     (run.metrics / "policy.jsonl").write_text('{"step": 2}\n')
     (run.metrics / "reward.jsonl").unlink()
     (run.metrics / "other.jsonl").touch()
+    run.exports.mkdir()
+    (run.exports / "last.zip").touch()  # can be made again, as pictures and videos can
     assert main(["runs", "show", str(run.path), "--verify", "--json"]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["changed_outputs"] == {

@@ -22,7 +22,6 @@ from labeler_ui.settings import Site
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.run_status import StatusFile
-from prefrl.runs import record
 from prefrl.types import Label
 
 PORT = 5000
@@ -194,6 +193,7 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     origin = {"note": "why?", "command": ["prefrl", "train", "a b"], "git_diff": "-old\n+new <i>"}
     write_json(run.provenance, {**origin, "packages": {"numpy": "2.1"}})
     write_figures(run, [1.0, 5.0, 9.0])
+    run.log.write_text("line of the log\n" * 100_000 + f"its end {EVIL}\n")
     run.videos.mkdir()
     (run.videos / "evaluation.mp4").write_bytes(b"film")
     (run.videos / "replay.partial.mp4").write_bytes(b"torn")
@@ -204,14 +204,21 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     ):  # fmt: skip
         assert expected in page, expected
     assert "7654.321" not in page
+    assert "...\nline of the log\n" in page  # the first line of the end is whole
+    assert f"its end {html.escape(EVIL)}" in visitor.text(visitor.page_of(run))
+    assert 10_000 < page.count("line of the log") < 100_000
     (video,) = re.findall(r'<video[^>]+src="([^"]+)"', page)
     assert visitor.get(video).data == b"film"
 
 
 def test_a_file_that_goes_while_the_page_is_made_is_left_out(folder, visitor, monkeypatch):
     run = archived(folder / "dot")
+    (run.path / "a").touch()
+    walk = os.walk
     monkeypatch.setattr(
-        record, "output_files", lambda run: {"gone.tmp": run.path / "gone.tmp", "a": run.config}
+        os,
+        "walk",
+        lambda path: ((at, dirs, [*files, "gone.tmp"]) for at, dirs, files in walk(path)),
     )
     page = visitor.text(visitor.page_of(run))
     assert "files/a" in page
@@ -277,7 +284,7 @@ def test_a_comparison_overlays_curves_and_names_what_differs(folder, visitor):
     assert "budget 50" in page
     assert "budget 900" in page
     assert "70.2 to 70.2" in page
-    assert "1 seed: no interval, which needs at least 4" in page
+    assert "1 finished seed: no interval, which needs at least 4" in page
     for chart in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
         assert chart.count("<polygon") == 1  # four seeds have an interval
         assert chart.count("<polyline") == 2
@@ -408,6 +415,35 @@ def test_records_that_are_far_too_large_are_not_read(folder, visitor, monkeypatc
     monkeypatch.setattr(catalogue_module, "LARGEST_RECORD", 10_000)
     archived(folder / "dot", note="x" * 20_000)
     assert "far too large" in visitor.text("/")
+
+
+def test_figures_that_are_far_too_large_are_not_read(folder, visitor):
+    run = archived(folder / "dot")
+    write_figures(run, [1.0, 2.0])
+    os.truncate(run.metrics / "policy.jsonl", 2**40)  # of which the disk holds almost nothing
+    assert "its figures are far too large" in visitor.text("/")
+    assert "policy.jsonl: far too large" in visitor.text(visitor.page_of(run))
+
+
+def test_a_page_and_a_file_are_found_in_one_walk_at_most(folder, visitor, monkeypatch):
+    run = archived(folder / "dot")
+    write_figures(run, [1.0, 2.0])
+    page, walked, walk = visitor.page_of(run), [], os.walk
+    monkeypatch.setattr(os, "walk", lambda path: walked.append(path) or walk(path))
+    monkeypatch.setattr(Path, "rglob", lambda *_: pytest.fail("another way of walking"))
+    assert "metrics/policy.jsonl" in visitor.text(page)
+    assert walked == [run.path]
+    assert visitor.get(f"{page}/files/metrics/policy.jsonl").status_code == 200
+    assert walked == [run.path]
+
+
+def test_runs_whose_folders_are_called_alike_have_different_names(folder, visitor):
+    runs = [archived(folder / name / "seed0") for name in ("small", "large")]
+    write_json(runs[1].config, {**json.loads(runs[1].config.read_text()), "total_timesteps": 9})
+    for path in ("/", visitor.compared(*runs)):
+        page = visitor.text(path)
+        assert "small/seed0" in page
+        assert "large/seed0" in page
 
 
 def test_a_run_with_a_name_that_is_no_text_can_be_opened(folder, visitor):

@@ -12,6 +12,7 @@ from prefrl.cli import main
 from prefrl.run_directory import RunError, write_json
 from prefrl.runs.comparison import band, band_of, curves_of, final_return, group_runs
 from prefrl.runs.differences import all_differences, differing, flat
+from prefrl.runs.plots.comparison import _legend
 
 
 def evaluated(mean):
@@ -116,6 +117,61 @@ def test_unfinished_runs_have_no_say_in_the_final_return(seeds):
     (few, _) = group_runs(seeds)
     found = final_return(few, np.random.default_rng(0))
     assert (found["seeds"], found["interquartile_mean"]) == (4, 15.0)
+
+
+def test_too_few_that_finished_are_said_to_be_the_reason(seeds, compared, capsys, tmp_path):
+    for run in seeds[3:5]:
+        run.result.unlink()
+    found, folder = compared(seeds)
+    (few, many) = found["configurations"]
+    assert few["note"] == ""  # the curve of training episodes has its five seeds
+    assert few["true_return"]["interval"] is None
+    assert few["true_return"]["note"] == "3 finished seeds: no interval, which needs at least 4"
+    assert many["true_return"]["note"].startswith("1 finished seed: ")
+    assert main(["compare", *(str(run.path) for run in seeds), "--out", str(folder)]) == 0
+    assert "3 finished seeds" in " ".join(capsys.readouterr().out.split())
+
+
+def test_no_interval_is_promised_where_seeds_have_no_step_in_common(seeds):
+    path = seeds[4].metrics / "policy.jsonl"
+    path.write_text("")
+    (few, many) = group_runs(seeds)
+    curves = [band_of(group, "env_steps", np.random.default_rng(0)) for group in (few, many)]
+    assert curves[0] is None
+    assert _legend(few, None) == "budget 100 (5 seeds, not all with values at the same steps)"
+    assert "1 seed: no interval" in _legend(many, curves[1])
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [{"prefrl_command": "gather"}, {"labels_from": "runs/other"}, {"reward_from": "runs/other"},
+     {"code": {"prefrl": "f" * 64}}],
+)  # fmt: skip
+def test_runs_that_began_differently_are_no_seeds_of_one_configuration(tmp_path, fact, compared):
+    runs = [archived(tmp_path / f"run{seed}", seed=seed) for seed in range(4)]
+    origin = json.loads(runs[3].provenance.read_text())
+    write_json(runs[3].provenance, origin | fact)
+    found, _ = compared(runs)
+    same, other = found["configurations"]
+    assert (same["runs"], other["runs"]) == (["run0", "run1", "run2"], ["run3"])
+    ((key, value),) = fact.items()
+    if key == "code":
+        assert other["title"] == f"source of prefrl {'f' * 12}"
+    else:
+        assert other["title"] == f"{key} {value}"
+        assert found["differences"]["settings"][key] == [None, None, None, value]
+
+
+def test_names_and_titles_tell_apart_what_they_name(tmp_path, compared):
+    runs = [archived(tmp_path / name / "seed0") for name in ("a", "b")]
+    config = json.loads(runs[1].config.read_text())
+    config["policy"]["batch_size"] = config["predictor"]["batch_size"] = 7
+    write_json(runs[1].config, config)
+    found, _ = compared(runs)
+    assert found["runs"] == ["a/seed0", "b/seed0"]
+    assert [one["runs"] for one in found["configurations"]] == [["a/seed0"], ["b/seed0"]]
+    title = found["configurations"][1]["title"]
+    assert title == "policy.batch_size 7, predictor.batch_size 7"
 
 
 def test_the_command_tells_all_and_draws_png_and_svg_in_both_themes(seeds, compared):

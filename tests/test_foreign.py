@@ -191,6 +191,11 @@ def test_a_pipe_that_would_be_waited_at_for_ever_is_refused(run, refused):
             folder / "policy.safetensors", "action_net.bias", np.full(5, np.nan, np.float32)
         ),
         lambda folder: replace_tensor(folder / "reward.safetensors", "means", np.zeros(7)),
+        lambda folder: replace_tensor(folder / "reward.safetensors", "means", np.full(3, np.nan)),
+        lambda folder: replace_tensor(folder / "reward.safetensors", "deviations", np.zeros(3)),
+        lambda folder: replace_tensor(
+            folder / "reward.safetensors", "deviations", np.full(3, np.inf)
+        ),
         lambda folder: replace_tensor(
             folder / "reward.safetensors", "dense.0.bias", np.zeros((3, 1, 9), np.float32)
         ),
@@ -206,6 +211,15 @@ def replace_tensor(path: Path, name: str, value: np.ndarray) -> None:
     tensors = safetensors.numpy.load(path.read_bytes())
     assert name in tensors
     path.write_bytes(safetensors.numpy.save(tensors | {name: value}))
+
+
+@pytest.mark.parametrize("network", ["build_model", "predictor_of"])
+def test_networks_that_the_memory_does_not_hold_are_one_line(run, refused, network, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory:\n  4000000000000 bytes")
+
+    monkeypatch.setattr(f"prefrl.runs.trained.{network}", fail)
+    assert "can't allocate memory: 4000000000000 bytes" in refused(["replay"])
 
 
 def test_damaged_labels_are_named(run, refused):

@@ -22,6 +22,7 @@ LAYERS = [
         "config_file",
         "limits",
         "run_directory",
+        "run_log",
         "arguments",
         "provenance",
         "run_status",

@@ -35,12 +35,16 @@ def test_the_interval_of_four_seeds_is_that_of_all_their_resamples():
     assert bootstrap_interval([scores], np.random.default_rng(0)) == pytest.approx(expected)
 
 
-def test_runs_are_drawn_within_their_task():
-    tasks = [np.full(4, 1.0), np.full(8, 5.0)]
-    # Drawn across tasks, the mean would vary; within them it cannot: middle of 4 ones, 8 fives.
-    expected = scipy.stats.trim_mean(np.concatenate(tasks), 0.25)
-    low, high = bootstrap_interval(tasks, np.random.default_rng(0))
-    assert low == high == pytest.approx(expected)
+def test_the_interval_of_two_tasks_is_that_of_all_resamples_within_them():
+    tasks = [np.array([0.0, 1.0, 2.0, 3.0]), np.array([10.0, 14.0, 18.0, 22.0])]
+    within = [list(itertools.product(scores, repeat=4)) for scores in tasks]
+    every = [np.mean(sorted((*a, *b))[2:6]) for a in within[0] for b in within[1]]
+    expected = np.quantile(every, [0.025, 0.975])
+    found = bootstrap_interval(tasks, np.random.default_rng(0))
+    assert found == pytest.approx(expected, abs=0.25)
+    # Drawn from both as if they were one, the share of each would vary too.
+    across = bootstrap_interval([np.concatenate(tasks)], np.random.default_rng(0))
+    assert np.ptp(across) > 1.5 * np.ptp(found)
 
 
 def test_a_curve_is_resampled_whole():

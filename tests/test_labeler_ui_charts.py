@@ -59,7 +59,7 @@ def test_long_curves_are_thinned_and_end_where_they_end(tmp_path):
     assert all(0.4 < value < 0.6 for _, value in curve.points[:-1])
 
 
-def test_a_growing_file_is_read_on_and_a_shorter_one_anew(tmp_path, monkeypatch):
+def test_a_growing_file_is_read_on_and_another_one_anew(tmp_path, monkeypatch):
     run = RunDirectory.create(tmp_path / "run")
     run.metrics.mkdir()
     file, parsed, loads = run.metrics / "policy.jsonl", [], json.loads
@@ -77,6 +77,7 @@ def test_a_growing_file_is_read_on_and_a_shorter_one_anew(tmp_path, monkeypatch)
     assert write(5) == [1, 2, 3, 4, 5]
     assert len(parsed) == 5  # each line once, though there are several curves in the file
     assert write(7, mode="w") == [7]
+    assert write(*range(100, 120), mode="w") == [*range(100, 120)]  # another one, and longer
 
 
 def test_every_recipe_has_a_question_of_its_own():

@@ -40,6 +40,21 @@ def test_a_value_that_cannot_work_is_refused_by_name(name, value):
         check(with_value(name, value))
 
 
+# Each of these would take more memory than a machine has.
+TOO_LARGE = [
+    ("policy.net_arch", (10**6, 10**6)), ("predictor.hidden", (4097,)),
+    ("predictor.hidden", (8,) * 17), ("predictor.members", 10**6), ("policy.n_steps", 10**9),
+    ("policy.n_envs", 10**6), ("env.frame_stack", 10**6), ("env.image_size", 10**6),
+    ("env.clip_length", 10**9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), TOO_LARGE, ids=str)
+def test_a_value_that_no_machine_has_the_memory_for_is_refused(name, value):
+    with pytest.raises(ConfigError, match=name):
+        check(with_value(name, value))
+
+
 # Each of these passes and then fails, hangs or means something else in the middle of a run.
 CANNOT_WORK_EITHER = [
     ("label.pool_size", 1),  # no pair can be made of one clip

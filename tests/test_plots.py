@@ -10,6 +10,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from prefrl.cli import main
+from prefrl.run_directory import write_json
 from prefrl.runs.plots import draw_run, learning, processes, reward
 from prefrl.runs.plots.canvas import DARK, LIGHT, THEMES, clock_unit
 
@@ -78,6 +79,16 @@ def test_the_learning_curve_is_the_recorded_return(run):
     assert {text.get_text() for text in top.texts} == {"best possible", "random policy"}
     assert drawn(bottom)["accuracy on held-out labels"][0] == [1000, 0.8]
     assert [y for _, y in np.transpose(labels.lines[0].get_data())] == [10, 10, 20, 20]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"mean": 1.0}, {"mean": "x", "sd": 1.0, "episodes": 2},
+     {"mean": 1.0, "sd": -1.0, "episodes": 2}, {"mean": 10**400, "sd": 1.0, "episodes": 2}],
+)  # fmt: skip
+def test_an_evaluation_that_makes_no_sense_harms_nobody(run, wrong):
+    write_json(run.result, {**RESULT, "true_return": wrong, "best_possible": 10**400})
+    assert main(["plot", str(run.path)]) == 0
 
 
 @pytest.mark.usefixtures("painted")

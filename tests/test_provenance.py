@@ -45,7 +45,7 @@ def test_no_environment_variable_is_in_provenance(monkeypatch):
 
 def git(folder, *arguments):
     identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
+    command = ["git", "-C", str(folder), *identity, *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -61,6 +61,28 @@ def test_revision_and_changes_are_those_of_the_repository_that_tracks_the_source
     source.write_text("after\n")
     _, diff = git_state(source)
     assert "-before\n+after" in diff
+
+
+def test_the_changes_can_be_applied_whatever_somebody_likes_to_see(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    for name in ("module.py", "weights.bin", "table.odd"):
+        (here / name).write_bytes(b"before\0\n")
+    (here / ".gitattributes").write_text("*.odd diff=odd\n")
+    git(here, "init")
+    git(here, "add", ".")
+    git(here, "commit", "-m", "first")
+    git(tmp_path, "clone", here, there)
+    git(here, "config", "color.ui", "always")
+    git(here, "config", "diff.external", "false")
+    git(here, "config", "diff.odd.textconv", "echo seen as")
+    for name in ("module.py", "weights.bin", "table.odd"):
+        (here / name).write_bytes(b"after\0\n")
+    _, diff = git_state(here / "module.py")
+    (tmp_path / "diff").write_text(diff)
+    git(there, "apply", tmp_path / "diff")
+    for name in ("module.py", "weights.bin", "table.odd"):
+        assert (there / name).read_bytes() == b"after\0\n"
 
 
 def test_without_git_there_is_no_revision(monkeypatch, tmp_path):

@@ -1,19 +1,18 @@
 """Room is made for new runs, and never at the cost of a label nobody named."""
 
-import os
 import sys
 
-import psutil
 import pytest
 
 from prefrl.cli import main
 from prefrl.config import Config
 from prefrl.config_file import to_dict
 from prefrl.run_directory import RunDirectory, write_json
+from prefrl.run_status import StatusFile
 
 RECORDS = {"config.json", "provenance.json", "result.json", "end.json", "labels.sqlite3"}
-DERIVED = {"plots", "videos"}
-REST = {"checkpoints", "tb", "metrics", "source.zip", "status.json", "page.json"}
+DERIVED = {"plots", "videos", "exports"}
+REST = {"checkpoints", "tb", "metrics", "source.zip", "log.txt", "status.json", "page.json"}
 
 
 @pytest.fixture
@@ -23,10 +22,14 @@ def run(tmp_path):
     write_json(run.result, {"status": "finished"})
     for path in (run.provenance, run.end, run.status, run.page):
         write_json(path, {})
-    for folder in (run.plots, run.videos, run.checkpoints, run.tensorboard, run.metrics):
+    folders = (
+        run.plots, run.videos, run.exports, run.checkpoints, run.tensorboard, run.metrics,
+    )  # fmt: skip
+    for folder in folders:
         (folder / "inner").mkdir(parents=True)
         (folder / "inner" / "file").write_bytes(bytes(1000))
     run.source.write_bytes(b"zip")
+    run.log.write_text("started")
     run.labels.write_bytes(bytes(2500))
     return run
 
@@ -39,7 +42,7 @@ def test_pictures_and_videos_go_and_the_rest_stays(run, capsys):
     assert main(["runs", "prune", str(run.path), "--yes"]) == 0
     assert names(run) == RECORDS | REST
     assert "all of it" in (out := capsys.readouterr().out)
-    assert out.splitlines()[-1].split()[-3:] == ["2", "2", "kB"]
+    assert out.splitlines()[-1].split()[-3:] == ["3", "3", "kB"]
 
 
 def test_of_a_whole_run_the_labels_stay_with_the_records_they_need(run):
@@ -51,6 +54,14 @@ def test_of_a_whole_run_the_labels_stay_with_the_records_they_need(run):
 def test_labels_go_when_they_are_named(run):
     assert main(["runs", "prune", str(run.path), "--whole", "--labels", "--yes"]) == 0
     assert not run.path.exists()
+
+
+def test_labels_that_are_out_of_reach_are_not_taken_for_none(run, tmp_path):
+    run.labels.unlink()
+    run.labels.symlink_to(tmp_path / "a disk that is not there now")
+    assert main(["runs", "prune", str(run.path), "--whole", "--yes"]) == 0
+    assert names(run) == RECORDS
+    assert run.labels.is_symlink()
 
 
 def test_a_run_without_labels_goes_whole(run):
@@ -103,8 +114,7 @@ def test_without_a_yes_nothing_is_removed(run, monkeypatch):
 
 def test_a_run_that_goes_on_is_left_alone(run, capsys):
     run.result.unlink()
-    created = psutil.Process().create_time()
-    write_json(run.status, {"process": os.getpid(), "process_started_at": created})
+    StatusFile(run)
     assert main(["runs", "prune", str(run.path), "--whole", "--yes"]) == 2
     assert "is running" in capsys.readouterr().err
     assert names(run) >= REST | DERIVED

@@ -5,13 +5,16 @@ import sys
 
 import pytest
 from archived_run import archived, write_figures
+from labelled_run import make_clip
 
 from labeler_ui.server import Address
 from prefrl import start
 from prefrl.cli import main
+from prefrl.labels.store import LabelStore
 from prefrl.provenance import provenance
 from prefrl.run_directory import write_json
-from prefrl.runs.sameness import first_difference
+from prefrl.runs.sameness import verdict
+from prefrl.types import Label, Query
 
 BOMB = "import pathlib; pathlib.Path('exploded').touch()"
 
@@ -148,12 +151,43 @@ def test_the_first_figure_that_differs_is_named(tmp_path):
     for run in (old, new):
         write_figures(run, [1.0, 2.0])
     (new.metrics / "timing-policy.jsonl").write_text("")  # clocks always differ
-    assert first_difference(old, new) is None
+    assert verdict(old, new) == "the same numbers as a"
     path = new.metrics / "policy.jsonl"
     text = path.read_text()
     path.write_text(text.replace('"rollout/true_return": 2.0', '"rollout/true_return": 2.5'))
-    assert first_difference(old, new) == (
+    assert verdict(old, new) == (
         "policy.jsonl, line 3: rollout/true_return is 2.0 there and 2.5 here"
     )
     path.write_text("".join(text.splitlines(keepends=True)[:3]))
-    assert first_difference(old, new) == "policy.jsonl has 4 lines there and 3 here"
+    assert verdict(old, new) == "policy.jsonl has 4 lines there and 3 here"
+
+
+def labelled(path, answers, seed=0):
+    """A gathered run: labels, and no figures."""
+    run = archived(path)
+    with LabelStore.create(run.labels, {}) as store:
+        clips = [make_clip(seed + i) for i in range(2 * len(answers))]
+        queries = [Query(a.id, b.id) for a, b in zip(clips[::2], clips[1::2], strict=True)]
+        store.add_queries(queries, {clip.id: clip for clip in clips})
+        store.add_labels(
+            [Label(q.id, q.id, "oracle", answer, float(seed), 0.0, q.left)
+             for q, answer in zip(queries, answers, strict=True)]
+        )  # fmt: skip
+    return run
+
+
+def test_labels_are_compared_too(tmp_path):
+    old = labelled(tmp_path / "old", ["left", "equal"])
+    assert verdict(old, labelled(tmp_path / "a", ["left", "equal"])) == "the same labels as old"
+    assert verdict(old, labelled(tmp_path / "b", ["left", "right"])) == (
+        "label 2 is equal by oracle there and right by oracle here"
+    )
+    assert verdict(old, labelled(tmp_path / "c", ["left"])) == "2 labels there and 1 here"
+    assert verdict(old, labelled(tmp_path / "d", ["left", "equal"], seed=9)) == (
+        "label 1 is about another pair of clips"
+    )
+
+
+def test_where_nothing_can_be_compared_nothing_is_called_the_same(tmp_path):
+    old, new = archived(tmp_path / "old"), archived(tmp_path / "new")
+    assert verdict(old, new).startswith("nothing could be compared")

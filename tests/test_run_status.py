@@ -1,10 +1,23 @@
+import json
+import os
+import platform
 import subprocess
 import sys
+import time
 
 import pytest
 
 from prefrl.run_directory import RunDirectory, write_json
-from prefrl.run_status import FITTING, WAITING, StatusFile, is_alive, status_of, this_process
+from prefrl.run_status import (
+    BEAT_EVERY_S,
+    FITTING,
+    SILENT_S,
+    WAITING,
+    StatusFile,
+    is_alive,
+    status_of,
+    this_process,
+)
 
 
 @pytest.fixture
@@ -57,6 +70,39 @@ StatusFile(RunDirectory(Path(sys.argv[1]))).update({"policy": "learning", "label
     subprocess.run([sys.executable, "-c", code, str(run.path)], check=True)
     status = status_of(run)
     assert (status.state, status.doing, status.figures["labels"]) == ("lost", "", 7)
+
+
+def test_a_run_on_another_machine_goes_on_while_it_is_heard_from(run, monkeypatch):
+    StatusFile(run)
+    record = json.loads(run.status.read_text())
+    elsewhere = {**record, "machine": "other", "process": 2**22 + 1}
+    write_json(run.status, elsewhere)
+    assert status_of(run).state == "running"
+    for written_at in (time.time() - SILENT_S - 1, None, "x", 10**400):
+        write_json(run.status, {**elsewhere, "written_at": written_at})
+        assert status_of(run).state == "lost"
+    # Here the process itself is looked for, however long it has been silent.
+    write_json(run.status, {**record, "written_at": 0.0})
+    assert status_of(run).state == "running"
+
+
+def test_another_container_is_another_machine(monkeypatch):
+    here = this_process()["machine"]
+    monkeypatch.setattr(os, "readlink", lambda _: "pid:[4026532999]")
+    assert this_process()["machine"] != here
+    monkeypatch.setattr(platform, "node", lambda: "other")
+    assert this_process()["machine"] == "other pid:[4026532999]"
+
+
+def test_a_run_without_news_is_heard_from_all_the_same(run, monkeypatch):
+    file = StatusFile(run)
+    before = run.status.read_bytes()
+    file.beat()
+    assert run.status.read_bytes() == before
+    later = time.monotonic() + BEAT_EVERY_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    file.beat()
+    assert run.status.read_bytes() != before
 
 
 def test_another_process_of_the_same_number_is_not_taken_for_the_run():

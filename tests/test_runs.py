@@ -354,7 +354,7 @@ def test_reproducing_an_inline_run_gives_the_same_numbers(others, prefrl, folder
     ended = prefrl("reproduce", same.path, "--run-dir", folder / "reproduced")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.index("packages") < ended.stdout.index("networks on")
-    assert ended.stdout.splitlines()[-1] == "the same numbers as same"
+    assert ended.stdout.splitlines()[-1] == "the same numbers and labels as same"
     ours, theirs = same.files("checkpoints"), Run(folder / "reproduced", ended).files("checkpoints")
     assert ours == theirs
 

@@ -13,10 +13,9 @@ from labeler_ui.archive.compare_page import compare_page
 from labeler_ui.archive.run_page import run_page
 from labeler_ui.guarded import guarded_app, refuse
 from labeler_ui.settings import Site
-from prefrl.provenance import output_files
 from prefrl.run_directory import RunDirectory, RunError
 from prefrl.runs.archive import text
-from prefrl.runs.foreign import open_run
+from prefrl.runs.foreign import open_run, plain_file
 from prefrl.runs.tables import duration, number
 
 MOST_COMPARED = 24  # runs, so that their differences still fit a table
@@ -64,12 +63,11 @@ def _pages(catalogue: Catalogue, title: str) -> Blueprint:
 
     @routes.get("/runs/<key>")
     def run(key: str) -> str:
-        return render_template("run.html", **run_page(_opened(catalogue, key), key))
+        return render_template("run.html", **run_page(_found(catalogue, key), key))
 
     @routes.get("/runs/<key>/files/<path:name>")
     def file(key: str, name: str) -> Response:
-        # Looked up among the files that are there, so that no name leads out of the run.
-        path = output_files(_opened(catalogue, key)).get(name)
+        path = plain_file(_found(catalogue, key), name)
         if path is None:
             raise NotFound("the run has no such file")
         kind = mimetypes.guess_type(name)[0]
@@ -85,20 +83,20 @@ def _pages(catalogue: Catalogue, title: str) -> Blueprint:
         keys = list(dict.fromkeys(request.args.getlist("run")))
         if not 2 <= len(keys) <= MOST_COMPARED:
             raise BadRequest(f"choose 2 to {MOST_COMPARED} runs in the list")
-        runs = {key: _opened(catalogue, key) for key in keys}
+        runs = {key: open_run(_found(catalogue, key).path) for key in keys}
         return render_template("compare.html", run=title, **compare_page(runs))
 
     return routes
 
 
-def _opened(catalogue: Catalogue, key: str) -> RunDirectory:
-    """The run, without links or pipes in it.
+def _found(catalogue: Catalogue, key: str) -> RunDirectory:
+    """The run, whose files were not looked at yet.
 
     Raises:
-        NotFound: There is none.
-        RunError: It has some.
+        NotFound: There is none of this name.
+        RunError: It is gone.
     """
     found = catalogue.run(key)
     if found is None:
         raise NotFound("there is no such run")
-    return open_run(found.path)
+    return RunDirectory.open(found.path)

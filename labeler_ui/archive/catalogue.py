@@ -6,15 +6,14 @@ import re
 import stat
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labeler_ui.charts import sparkline
-from prefrl.run_directory import RunDirectory
-from prefrl.runs.archive import Entry, entry_of, find_runs, name_of, text
+from prefrl.run_directory import LARGEST_METRICS, LARGEST_RECORD, RunDirectory
+from prefrl.runs.archive import Entry, entry_of, find_runs, name_of, names_of, text
 
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 96, 22, 48
-LARGEST_RECORD = 32 * 2**20  # bytes of JSON; a diff that was not committed may be some of it
 # A line of figures has some forty: one of them is found faster than all of them are parsed.
 RETURN = re.compile(rb'"rollout/true_return": (-?\d{1,15}(?:\.\d+)?(?:e-\d+)?)[,}]')
 
@@ -37,7 +36,7 @@ class Row:
     Attributes:
         key: Names the run in addresses, whatever its directory is called.
         run: The run.
-        name: As it is shown.
+        name: As it is shown; no two in the list have one in common.
         entry: What is known of it; None if it cannot be read.
         spark: Its true return as the points of a small polyline; empty while there is none.
         problem: Why it cannot be read.
@@ -74,6 +73,8 @@ class Catalogue:
             self._known = {os.fspath(run.path): self._read(run) for run in find_runs(self._folder)}
             rows = [row for _, row in self._known.values()]
             self._runs = {row.key: row.run for row in rows}
+        names = names_of([row.run for row in rows])
+        rows = [replace(row, name=name) for row, name in zip(rows, names, strict=True)]
         return sorted(rows, key=_begun, reverse=True)
 
     def run(self, key: str) -> RunDirectory | None:
@@ -110,11 +111,14 @@ def _signature(folder: str) -> Signature:
         Unreadable: A link leads elsewhere, a pipe may never end, a file is far too large.
     """
     states = [_state(f"{folder}/{name}", stat.S_ISREG) for name in RECORDS]
-    if any(state and state[1] > LARGEST_RECORD for state in states):
-        raise Unreadable("a record of it is far too large")
     metrics = f"{folder}/{METRICS}"
     found = _state(metrics, stat.S_ISDIR)
-    return (*states, found and _state(f"{metrics}/{POLICY}", stat.S_ISREG))
+    figures = found and _state(f"{metrics}/{POLICY}", stat.S_ISREG)
+    if any(state and state[1] > LARGEST_RECORD for state in states):
+        raise Unreadable("a record of it is far too large")
+    if figures and figures[1] > LARGEST_METRICS:
+        raise Unreadable("its figures are far too large")
+    return (*states, figures)
 
 
 def _state(path: str, is_plain: Callable[[int], bool]) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from labeler_ui.charts import Chart, Points, Trace, overlay, shortened
 from prefrl.run_directory import RunDirectory, read_object
-from prefrl.runs.archive import name_of, text
+from prefrl.runs.archive import names_of, text
 from prefrl.runs.comparison import AXES, Band, Group, band_of, final_return, group_runs
 from prefrl.runs.differences import all_differences
 from prefrl.runs.series import Series
@@ -37,7 +37,7 @@ def compare_page(runs: Mapping[str, RunDirectory]) -> dict[str, Any]:
         [read_object(run.provenance) for run in runs.values()],
     )
     return {
-        "names": [(key, name_of(run)) for key, run in runs.items()],
+        "names": list(zip(runs, names_of(list(runs.values())), strict=True)),
         "groups": [_described(group, style) for style, group in enumerate(groups)],
         "charts": [_chart(axis, groups) for axis in AXES],
         "differences": {
@@ -56,7 +56,7 @@ def _described(group: Group, style: int) -> dict[str, Any]:
         "runs": ", ".join(entry.name for entry in group.entries),
         "seeds": final["seeds"],
         "mean": number(final["interquartile_mean"], 1),
-        "interval": f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else group.note,
+        "interval": f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else final["note"],
     }
 
 

@@ -18,7 +18,8 @@ from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, RunError, finite, read_object
 from prefrl.runs.archive import Entry, entry_of, text
 from prefrl.runs.differences import flat
-from prefrl.runs.record import file_states, record_of
+from prefrl.runs.foreign import plain_files
+from prefrl.runs.record import record_of
 from prefrl.runs.tables import duration, fact, number, size
 
 MOST_VIDEOS = 6  # on the page; all of them are among the files
@@ -33,11 +34,14 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
     """What `run.html` shows.
 
     Args:
-        run: Opened with `open_run`.
+        run: Which one.
         key: Its name in addresses.
+
+    Raises:
+        RunError: There is a link or pipe in it.
     """
-    entry, record, origin = entry_of(run), record_of(run), read_object(run.provenance)
-    states = file_states(run)
+    states = plain_files(run)
+    entry, record, origin = entry_of(run), record_of(run, states), read_object(run.provenance)
     return {
         "run": entry.name,
         "entry": entry,
@@ -52,6 +56,7 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
         "packages": facts(record["packages"]),
         "diff": _clean(origin.get("git_diff")),
         "result": facts(record["result"]),
+        "log": _log(run),
         **_files(states, key),
     }
 
@@ -116,6 +121,20 @@ def _origin(record: Mapping[str, Any]) -> Facts:
     if isinstance(command, list):
         found["command"] = shlex.join(map(str, command))
     return [(name.replace("_", " "), fact(value)) for name, value in found.items()]
+
+
+def _log(run: RunDirectory) -> str:
+    """Its end, in whole lines."""
+    try:
+        with run.log.open("rb") as file:
+            size_bytes = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size_bytes - LONGEST_TEXT))
+            end = file.read(LONGEST_TEXT)
+    except OSError:
+        return ""
+    if size_bytes > LONGEST_TEXT:
+        end = b"...\n" + end.partition(b"\n")[2]
+    return end.decode(errors="replace")
 
 
 def _files(states: Mapping[str, os.stat_result], key: str) -> dict[str, Any]:

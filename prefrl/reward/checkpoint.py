@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
@@ -53,12 +54,18 @@ def load_reward(folder: Path) -> SavedReward:
     """The ensemble that was saved in a folder.
 
     Raises:
-        RunError: There is none.
+        RunError: There is none that can be read.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         tensors = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
         means, deviations = tensors.pop("means"), tensors.pop("deviations")
+        if not all(
+            np.isfinite(numbers).all() for numbers in (means, deviations, *tensors.values())
+        ):
+            raise ValueError("its numbers are not finite")
+        if not (deviations > 0).all():
+            raise ValueError("a deviation is not above 0")
         snapshot = RewardSnapshot(
             version=record["version"],
             weights=safetensors.numpy.save(tensors),
@@ -68,5 +75,7 @@ def load_reward(folder: Path) -> SavedReward:
             pause_at_env_step=record["pause_at_env_step"],
         )
         return SavedReward(snapshot, record["task"], (folder / RESUME).read_bytes())
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError,
+    ) as error:  # fmt: skip
         raise RunError(f"no reward ensemble in {folder}: {error}") from error

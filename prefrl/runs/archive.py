@@ -5,7 +5,8 @@ A run directory may come from anywhere: what stands in it is shown, never run or
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,8 +77,8 @@ def entry_of(run: RunDirectory) -> Entry:
     environment = config.get("env")
     started_at = text(origin.get("started_at"))
     figures = status.figures if isinstance(status.figures, Mapping) else {}
-    labels, steps = _number(figures.get("labels")), _number(figures.get("env_steps"))
-    seed = _number(config.get("seed"))
+    labels, steps = number_in(figures.get("labels")), number_in(figures.get("env_steps"))
+    seed = number_in(config.get("seed"))
     return Entry(
         run=run.path,
         name=name_of(run),
@@ -99,6 +100,23 @@ def name_of(run: RunDirectory) -> str:
     return text(run.path.absolute().name or str(run.path))
 
 
+def names_of(runs: Sequence[RunDirectory]) -> list[str]:
+    """What several runs are called side by side.
+
+    Those with a name in common have so many of the folders above before it as set them apart.
+    """
+    paths = [run.path.absolute().parts for run in runs]
+    names: dict[tuple[str, ...], str] = {}
+    left, depth = set(paths), 0
+    while left:
+        depth += 1
+        often = Counter(parts[-depth:] for parts in left)
+        alone = [parts for parts in left if often[parts[-depth:]] == 1]
+        names |= {parts: text(str(Path(*parts[-depth:]))) for parts in alone}
+        left.difference_update(alone)
+    return [names[parts] for parts in paths]
+
+
 def text(value: Any) -> str:
     """A text in one line and without what would steer a terminal; empty if it is none."""
     if not isinstance(value, str):
@@ -117,7 +135,8 @@ def seconds_since_epoch(iso_date: Any) -> float | None:
         return None
 
 
-def _number(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
+    """A number as it is, None for all that is none or none that a run could have."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if abs(value) < 1e15 else None  # nan too is not below
@@ -125,11 +144,11 @@ def _number(value: Any) -> float | None:
 
 def _return(figures: Mapping[str, Any]) -> float | None:
     found = figures.get("true_return")
-    return _number(found.get("mean") if isinstance(found, dict) else found)
+    return number_in(found.get("mean") if isinstance(found, dict) else found)
 
 
 def _wall_s(status: RunStatus, figures: Mapping[str, Any], started_at: str) -> float | None:
     if status.state != "running":
-        return _number(figures.get("wall_s"))
+        return number_in(figures.get("wall_s"))
     since = seconds_since_epoch(started_at)
     return None if since is None else max(0.0, time.time() - since)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefrl.run_directory import RunDirectory, RunError, read_object
-from prefrl.runs.archive import Entry, entry_of, name_of, seconds_since_epoch, text
-from prefrl.runs.differences import differing, flat
+from prefrl.runs.archive import Entry, entry_of, names_of, seconds_since_epoch, text
+from prefrl.runs.differences import differing, settings_of, sources_of
 from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
 from prefrl.runs.series import Series, lines_of, series
 
@@ -25,7 +25,7 @@ MOST_IN_A_TITLE = 3  # settings by which a curve is named
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration, which differ in their seed.
+    """Runs of one configuration, of one code and with one beginning, which differ in their seed.
 
     Attributes:
         title: What sets this configuration apart from the others.
@@ -39,12 +39,8 @@ class Group:
 
     @property
     def note(self) -> str:
-        """Why there is no interval; empty where there is one."""
-        seeds = len(self.entries)
-        if seeds >= LEAST_SEEDS:
-            return ""
-        there = "1 seed" if seeds == 1 else f"{seeds} seeds"
-        return f"{there}: no interval, which needs at least {LEAST_SEEDS}"
+        """Why its curve has no interval; empty where there are seeds enough for one."""
+        return _note(len(self.entries))
 
 
 @dataclass(frozen=True)
@@ -68,16 +64,19 @@ def group_runs(runs: Sequence[RunDirectory]) -> list[Group]:
     Raises:
         RunError: Two runs have configuration and seed in common: they are one sample, not two.
     """
-    by_config: dict[str, list[RunDirectory]] = {}
-    for run in runs:
-        config = {key: value for key, value in read_object(run.config).items() if key != "seed"}
-        by_config.setdefault(json.dumps(config, sort_keys=True), []).append(run)
-    titles = _titles([json.loads(config) for config in by_config], list(by_config.values()))
+    by_config: dict[str, list[tuple[RunDirectory, Entry]]] = {}
+    for run, name in zip(runs, names_of(runs), strict=True):
+        origin = read_object(run.provenance)
+        config = settings_of(read_object(run.config), origin) | sources_of(origin)
+        config.pop("seed", None)
+        member = (run, replace(entry_of(run), name=name))
+        by_config.setdefault(json.dumps(config, sort_keys=True), []).append(member)
+    members = [[entry for _, entry in found] for found in by_config.values()]
+    titles = _titles([json.loads(config) for config in by_config], members)
     groups = []
-    for title, members in zip(titles, by_config.values(), strict=True):
-        entries = [entry_of(run) for run in members]
+    for title, entries, found in zip(titles, members, by_config.values(), strict=True):
         _refuse_repeats(entries)
-        groups.append(Group(title, entries, [curves_of(run) for run in members]))
+        groups.append(Group(title, entries, [curves_of(run) for run, _ in found]))
     return groups
 
 
@@ -141,7 +140,16 @@ def final_return(group: Group, rng: np.random.Generator) -> dict[str, Any]:
         "seeds": len(scores),
         "interquartile_mean": float(interquartile_mean(scores)) if scores.size else None,
         "interval": None if interval is None else [float(end) for end in interval],
+        "note": _note(len(scores), "finished "),
     }
+
+
+def _note(seeds: int, which: str = "") -> str:
+    """Why so many seeds have no interval; empty where they have one."""
+    if seeds >= LEAST_SEEDS:
+        return ""
+    there = f"1 {which}seed" if seeds == 1 else f"{seeds} {which}seeds"
+    return f"{there}: no interval, which needs at least {LEAST_SEEDS}"
 
 
 def _last_of_each(points: Series) -> Series:
@@ -162,17 +170,18 @@ def _refuse_repeats(entries: Iterable[Entry]) -> None:
         seen[entry.seed] = entry
 
 
-def _titles(
-    configs: Sequence[Mapping[str, Any]], members: Sequence[Sequence[RunDirectory]]
-) -> list[str]:
+def _titles(configs: Sequence[Mapping[str, Any]], members: Sequence[Sequence[Entry]]) -> list[str]:
     """By the settings that differ if they are few, else by the name of a run."""
-    settings = differing([flat(config) for config in configs])
+    settings = differing(configs)
     if not 0 < len(settings) <= MOST_IN_A_TITLE:
         return [
-            name_of(runs[0]) + (f" and {len(runs) - 1} more" if runs[1:] else "")
-            for runs in members
+            entries[0].name + (f" and {len(entries) - 1} more" if entries[1:] else "")
+            for entries in members
         ]
+    short = {key: key.split(".")[-1] for key in settings}
+    if len(set(short.values())) < len(short):
+        short = {key: key for key in settings}
     return [
-        ", ".join(f"{key.split('.')[-1]} {text(str(v[i]))}" for key, v in settings.items())
+        ", ".join(f"{short[key]} {text(str(values[i]))}" for key, values in settings.items())
         for i in range(len(configs))
     ]

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+BEGINNING = ("prefrl_command", "labels_from", "reward_from")
 MACHINE = ("python", "platform", "processor", "cores", "memory_bytes", "accelerators")
 
 
@@ -25,19 +26,28 @@ def differing(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: all_of for key, all_of in values.items() if any(v != all_of[0] for v in all_of)}
 
 
+def settings_of(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting, by which command the run began, and with whose labels and reward."""
+    began = {key: provenance.get(key) for key in BEGINNING}
+    return flat(config) | {key: value for key, value in began.items() if value is not None}
+
+
+def sources_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The start of a checksum of each package of ours, and of the run's own."""
+    code = provenance.get("code")
+    found = code if isinstance(code, Mapping) else {}
+    return {f"source of {name}": str(checksum)[:12] for name, checksum in found.items()}
+
+
 def code_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Revision, a short name for its uncommitted changes, and a checksum of each package."""
-    diff, code = provenance.get("git_diff"), provenance.get("code")
+    diff = provenance.get("git_diff")
     revision = provenance.get("git_revision")
     changes = diff if isinstance(diff, str) else ""
     return {
         "git revision": revision[:12] if isinstance(revision, str) else None,
         "uncommitted changes": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else "",
-        **(
-            {f"source of {name}": str(found)[:12] for name, found in code.items()}
-            if isinstance(code, Mapping)
-            else {}
-        ),
+        **sources_of(provenance),
     }
 
 
@@ -62,7 +72,7 @@ def all_differences(
         origins: What stands in each `provenance.json`, in the same order.
     """
     return {
-        "settings": differing([flat(config) for config in configs]),
+        "settings": differing([settings_of(*both) for both in zip(configs, origins, strict=True)]),
         "code": differing([code_of(origin) for origin in origins]),
         "packages": differing([packages_of(origin) for origin in origins]),
         "machine": differing([machine_of(origin) for origin in origins]),

@@ -20,20 +20,56 @@ def open_run(path: Path) -> RunDirectory:
     """A run that consists of files and folders alone.
 
     Raises:
-        RunError: There is none; or it has a link, which would lead reading and writing elsewhere,
-            or a pipe or device, on which reading may wait for ever.
+        RunError: There is none, or it has something else, as in `plain_files`.
     """
     run = RunDirectory.open(path)
+    plain_files(run)
+    return run
+
+
+def plain_files(run: RunDirectory) -> dict[str, os.stat_result]:
+    """Every file of a run by its name in it, with size and times, in order.
+
+    Raises:
+        RunError: The run has a link, which would lead reading and writing elsewhere, or a pipe or
+            device, on which reading may wait for ever.
+    """
+    found = {}
     for folder, folders, files in os.walk(run.path):
         for name in (*folders, *files):
             entry = Path(folder, name)
             try:
-                mode = entry.lstat().st_mode
+                state = _plain(entry)
             except FileNotFoundError:  # the run is still going on
                 continue
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise RunError(f"{str(entry)!r} is no plain file or folder: runs have no others")
-    return run
+            if stat.S_ISREG(state.st_mode):
+                found[entry.relative_to(run.path).as_posix()] = state
+    return dict(sorted(found.items()))
+
+
+def plain_file(run: RunDirectory, name: str) -> Path | None:
+    """One file of a run by its name in it, without a look at all the others; None without one.
+
+    Raises:
+        RunError: It is a link, pipe or device, or lies behind a link.
+    """
+    path, parts = run.path, name.split("/")
+    if not name.isprintable() or {"", ".", ".."} & set(parts):
+        return None
+    try:
+        for part in parts:
+            path = path / part
+            mode = _plain(path).st_mode
+    except OSError:
+        return None
+    return path if stat.S_ISREG(mode) else None
+
+
+def _plain(path: Path) -> os.stat_result:
+    state = path.lstat()
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+        raise RunError(f"{str(path)!r} is no plain file or folder: runs have no others")
+    return state
 
 
 def config_of(run: RunDirectory, imports: Sequence[str]) -> Config:

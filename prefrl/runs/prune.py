@@ -1,5 +1,6 @@
 """Makes room: removes what can be made again, or whole runs. Labels only if they are named."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ def prunable(run: RunDirectory, whole: bool, labels: bool) -> list[Part]:
 
     Args:
         run: Must have ended.
-        whole: All but the labels and the records that say where they come from; else pictures and
-            videos only.
+        whole: All but the labels and the records that say where they come from; else what can be
+            made again.
         labels: Together with `whole`: the labels and records too.
 
     Raises:
@@ -41,13 +42,14 @@ def prunable(run: RunDirectory, whole: bool, labels: bool) -> list[Part]:
         raise RunError(f"{run.path}: its config.json is not one of prefrl")
     if entry.status == "running":
         raise RunError(f"{run.path} is running: stop it first")
-    wanted = [run.videos, run.plots]
+    wanted = run.derived
     if whole:
-        wanted += [run.checkpoints, run.tensorboard, run.metrics, run.source, run.status, run.page]
-    if whole and (labels or not run.labels.exists()):
+        wanted += [run.checkpoints, run.tensorboard, run.metrics]
+        wanted += [run.source, run.log, run.status, run.page]
+    if whole and (labels or not os.path.lexists(run.labels)):
         wanted += sorted(run.path.glob(f"{run.labels.name}*"))  # a journal may lie beside it
         wanted += [run.result, run.end, run.provenance, run.config]  # what makes it a run goes last
-    return [_part(path) for path in wanted if path.is_symlink() or path.exists()]
+    return [_part(path) for path in wanted if os.path.lexists(path)]
 
 
 def remove(run: RunDirectory, parts: list[Part]) -> None:

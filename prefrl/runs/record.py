@@ -1,6 +1,7 @@
 """All that is known of one run, from its small files."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from prefrl.config import Config
@@ -11,8 +12,13 @@ from prefrl.runs.archive import entry_of
 from prefrl.runs.differences import code_of, differing, flat, machine_of, packages_of
 
 
-def record_of(run: RunDirectory) -> dict[str, Any]:
-    """Facts by name, the shortest first, for people and as JSON."""
+def record_of(run: RunDirectory, files: Mapping[str, os.stat_result]) -> dict[str, Any]:
+    """Facts by name, the shortest first, for people and as JSON.
+
+    Args:
+        run: Which one.
+        files: Its `plain_files`.
+    """
     config, origin = read_object(run.config), read_object(run.provenance)
     result, end, entry = read_object(run.result), read_object(run.end), entry_of(run)
     defaults = flat(to_dict(Config()))
@@ -34,7 +40,7 @@ def record_of(run: RunDirectory) -> dict[str, Any]:
         "result": {k: v for k, v in result.items() if k not in ("status", "error", "env", "seed")},
         "code": code_of(origin),
         "machine": machine_of(origin),
-        "files": _sizes(run),
+        "files": _sizes(files),
         "config": config,
         "packages": packages_of(origin),
     }
@@ -43,8 +49,9 @@ def record_of(run: RunDirectory) -> dict[str, Any]:
 def changed_outputs(run: RunDirectory) -> dict[str, str]:
     """Files that are not what they were when the run ended: `changed`, `removed` or `new`.
 
-    Pictures and videos are left out: they can be made again.
+    What can be made again is left out.
     """
+    derived = {path.name for path in run.derived}
     recorded = read_object(run.end).get("outputs")
     sums = {
         name: facts.get("sha256")
@@ -53,36 +60,23 @@ def changed_outputs(run: RunDirectory) -> dict[str, str]:
     }
     # The names in the record are foreign: they are compared with what is there, never opened.
     files = output_files(run)
-    changes = {name: "removed" for name in sums if name not in files and not _is_derived(name)}
-    for name, path in files.items():
-        if _is_derived(name):
+    changes = {}
+    for name in sorted({*sums, *files}):
+        if name.partition("/")[0] in derived:
             continue
-        if name not in sums:
+        if name not in files:
+            changes[name] = "removed"
+        elif name not in sums:
             changes[name] = "new"
-        elif checksum(path) != sums[name]:
+        elif checksum(files[name]) != sums[name]:
             changes[name] = "changed"
     return changes
 
 
-def file_states(run: RunDirectory) -> dict[str, os.stat_result]:
-    """Every file of a run by name, with size and times; what goes meanwhile is left out."""
-    states = {}
-    for name, path in output_files(run).items():
-        try:
-            states[name] = path.stat()
-        except FileNotFoundError:  # the run goes on, and writes files whole by renaming others
-            continue
-    return states
-
-
-def _is_derived(name: str) -> bool:
-    return name.partition("/")[0] in ("plots", "videos")
-
-
-def _sizes(run: RunDirectory) -> dict[str, str]:
+def _sizes(files: Mapping[str, os.stat_result]) -> dict[str, str]:
     """How many files and bytes each part has."""
     parts: dict[str, list[int]] = {}
-    for name, state in file_states(run).items():
+    for name, state in files.items():
         parts.setdefault(name.partition("/")[0], []).append(state.st_size)
     return {
         name: f"{sum(sizes):,} bytes" + (f" in {len(sizes)} files" if len(sizes) > 1 else "")

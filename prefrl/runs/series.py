@@ -24,7 +24,9 @@ def lines_of(run: RunDirectory, name: str) -> list[Line]:
         lines = read_metrics(path)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: {error}") from error
     if not all(isinstance(line, dict) for line in lines):
         raise RunError(f"{path}: expected an object in each line")

@@ -52,12 +52,15 @@ def load_trained(
 
     Raises:
         ConfigError: The configuration cannot be read or its environment cannot be made.
-        RunError: There is no such checkpoint.
+        RunError: There is no such checkpoint, or not the memory for its networks.
     """
     config = config_of(run, imports)
     device, autocast = prepare(config)
     venv = normalise(make_vec_env(config.env, 1, config.seed), config, training=False)
-    model = build_model(config, venv, device, autocast)
+    try:
+        model = build_model(config, venv, device, autocast)
+    except (RuntimeError, MemoryError) as error:
+        raise RunError(f"{run.path}: its policy cannot be built here: {_line(error)}") from error
     env_steps = load_policy(_folder(run, checkpoint), model)
     predictor = load_ensemble(run, config, device, autocast) if config.reward == "learned" else None
     return Trained(config, model, predictor, env_steps)
@@ -79,9 +82,13 @@ def load_ensemble(
             if numbers.shape != (config.predictor.members,):
                 raise RuntimeError(f"{list(numbers.shape)} figures of normalisation")
         return predictor_of(snapshot, spec, config.predictor, device, autocast)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"no reward ensemble of this run's in {folder}: {reason:.200}") from error
+    except (RuntimeError, MemoryError, TypeError, AttributeError) as error:
+        raise RunError(f"no reward ensemble of this run's in {folder}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """What torch says in several lines, in one that is not too long."""
+    return " ".join(str(error).split())[:200]
 
 
 def _folder(run: RunDirectory, checkpoint: str) -> Path:

@@ -51,7 +51,7 @@ def _paint_panel(
     for i, (group, over_seeds) in enumerate(zip(groups, bands, strict=True)):
         colour = theme.lines[i % len(theme.lines)]
         dash = DASHES[i // len(theme.lines) % len(DASHES)]
-        axes.plot([], [], color=colour, linestyle=dash, label=_legend(group))
+        axes.plot([], [], color=colour, linestyle=dash, label=_legend(group, over_seeds))
         style: dict[str, Any] = {"color": colour, "linestyle": dash}
         if over_seeds is None or over_seeds.interval is None:
             alone = over_seeds is None or len(group.curves) == 1
@@ -70,8 +70,10 @@ def _all_x(group: Group, axis: str) -> list[NDArray[np.float64]]:
     return [curve.get(axis, NOTHING)[0] for curve in group.curves]
 
 
-def _legend(group: Group) -> str:
+def _legend(group: Group, over_seeds: Band | None) -> str:
+    seeds = len(group.entries)
     if group.note:
         return f"{group.title} ({group.note})"
-    seeds = len(group.entries)
+    if over_seeds is None:
+        return f"{group.title} ({seeds} seeds, not all with values at the same steps)"
     return f"{group.title} ({seeds} seeds: interquartile mean, 95% bootstrap interval)"

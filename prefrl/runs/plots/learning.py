@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.archive import name_of, text
+from prefrl.runs.archive import name_of, number_in, text
 from prefrl.runs.plots.canvas import LIGHT, Theme, rows, save
 from prefrl.runs.series import Line, lines_of, series
 
@@ -55,8 +55,8 @@ def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
     """What the best possible and a random policy get, where they are known."""
     for key, colour in (("best_possible", theme.lines[2]), ("random_return", theme.faint)):
         value = result.get(key)
-        value = value.get("mean") if isinstance(value, dict) else value
-        if isinstance(value, int | float):
+        value = number_in(value.get("mean") if isinstance(value, dict) else value)
+        if value is not None:
             axes.axhline(value, color=colour, linestyle="--", linewidth=1)
             axes.annotate(
                 key.replace("_return", " policy").replace("_", " "), (0.01, value), ha="left",
@@ -66,11 +66,15 @@ def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
 
 def _paint_evaluation(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
     """The finished policy's return, with its standard deviation over the evaluation episodes."""
-    found, step = result.get("true_return"), result.get("env_steps")
-    if isinstance(found, dict) and isinstance(step, int | float):
+    found = result.get("true_return")
+    if not isinstance(found, dict):
+        return
+    step, mean = number_in(result.get("env_steps")), number_in(found.get("mean"))
+    sd, episodes = number_in(found.get("sd")), number_in(found.get("episodes"))
+    if step is not None and mean is not None and sd is not None and episodes is not None:
         axes.errorbar(
-            step, found["mean"], found["sd"], color=theme.lines[1], marker="o", capsize=3,
-            label=f"evaluation, {found['episodes']} episodes", zorder=3,
+            step, mean, abs(sd), color=theme.lines[1], marker="o", capsize=3,
+            label=f"evaluation, {episodes:g} episodes", zorder=3,
         )  # fmt: skip
 
 

@@ -173,6 +173,7 @@ def _serve(view: "View", page: PageOptions) -> int:
 def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
     from prefrl.compute import prepare
     from prefrl.labels.store import LabelStore
+    from prefrl.policy.environment import fingerprint
     from prefrl.runs.clip_frames import frames_per_second, pair_frames
     from prefrl.runs.clip_pairs import judged_pairs
     from prefrl.runs.foreign import config_of
@@ -183,11 +184,12 @@ def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
         raise RunError(f"{run.path} learned from the true reward: it has no clips")
     ensemble = load_ensemble(run, config, *prepare(config))
     with LabelStore.open(run.labels) as store:
+        store.check_fingerprint(fingerprint(config.env, ensemble.spec.spaces))
         pairs = judged_pairs(store, ensemble)
         if not pairs:
             raise RunError(f"{run.path}: no pair of clips was answered")
-        wrong = sum(pair.wrong for pair in pairs)
-        print(f"the predictor gets {wrong} of {len(pairs)} pairs wrong")
+        wrong, decided = sum(pair.wrong for pair in pairs), sum(pair.decided for pair in pairs)
+        print(f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided")
         shown, fps = pairs[: options.pairs], frames_per_second(store, pairs)
         _deliver(
             lambda: pair_frames(store, ensemble, shown, fps), fps,

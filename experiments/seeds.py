@@ -61,11 +61,16 @@ def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
 def write_row(name: str, command: str, row: dict[str, Any]) -> None:
     """One measurement, with the command that made it in the first line."""
     print(row)
+    write_rows(name, command, [row])
+
+
+def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Several measurements of one kind, likewise."""
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         file.write(f"# {command}\n")
-        writer = csv.DictWriter(file, row)
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerow(row)
+        writer.writerows(rows)
 
 
 def _row(result: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The application over a replay: `create_view`. Its stretches can be put into the queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from labeler_ui.replay_plots import plots_of
 from labeler_ui.settings import Site
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory
+from prefrl.run_status import status_of
 from prefrl.runs.archive import name_of
 from prefrl.runs.stretches import ask, cut, peaks
 from prefrl.types import Film
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # it imports torch, which nothing here needs
     from prefrl.runs.replay import Episode, Replay
 
 MOST_MOMENTS = 6  # as many as are looked at
+_NOT_OF_THEN = " Rewards are predicted by the run’s last ensemble."
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,20 @@ class View:
         replay: What was played.
         video: Its file: of each frame the upper part is the picture.
         picture: Width and height of that part.
-        clip_length: Steps of a clip in this run.
+        task: The fingerprint of the run's task, which its label store must be of.
     """
 
     run: RunDirectory
     replay: "Replay"
     video: Path
     picture: tuple[int, int]
-    clip_length: int
+    task: Mapping[str, Any]
+
+    @property
+    def clip_length(self) -> int:
+        """Steps of a clip in this run."""
+        length: int = self.task["clip_length"]
+        return length
 
 
 def _is_count(value: Any) -> bool:
@@ -114,11 +123,12 @@ def _shown(view: View, number: int, episode: "Episode") -> dict[str, Any]:
     replay, steps = view.replay, len(episode.true)
     disagreement = episode.disagreement
     found = [] if disagreement is None else peaks(disagreement, MOST_MOMENTS, view.clip_length)
+    older = disagreement is not None and not replay.is_last
     drawn = "the likeliest actions" if replay.deterministic else "actions drawn"
     return {
         "run": name_of(view.run),
         "summary": f"The policy “{replay.policy}” after {replay.env_steps:,} steps in "
-        f"{replay.env_id}, seed {replay.seed}, {drawn}.",
+        f"{replay.env_id}, seed {replay.seed}, {drawn}.{_NOT_OF_THEN if older else ''}",
         "number": number,
         "episodes": len(replay.episodes),
         "fps": replay.frames_per_second,
@@ -156,10 +166,17 @@ def _ask(view: View, body: StretchBody, episode: "Episode", rng: np.random.Gener
     film = Film(np.stack(list(pictures)), view.replay.frames_per_second)
     try:
         with LabelStore.open(view.run.labels) as store:
+            store.check_fingerprint(view.task)
             asked = ask(store, clip, film, env_step, rng)
     except StoreError as error:
         raise Conflict(str(error)) from error
     what = f"Steps {body.start + 1} to {body.start + length} are in the queue"
     if asked.for_people:
         return f"{what}, beside a clip drawn at random: prefrl label {view.run.path}"
-    return f"{what} for the oracle: no other clip of this run has pictures for people."
+    what += ", beside a clip without pictures for people"
+    if status_of(view.run).state == "running":
+        return f"{what}: the oracle will answer."
+    return (
+        f"{what}, and the run with its oracle has ended: nobody will answer. "
+        "Queue a second stretch, and people can compare the two."
+    )

@@ -76,6 +76,10 @@ def replay(args: list[str]) -> int:
     _check(options)
     find_modules_here(options.env_import)
     run, view = open_run(options.run), None
+    if options.window:
+        from prefrl.runs.video import check_window
+
+        check_window()  # before a whole episode is played
     try:
         if options.clips:
             _show_clips(run, options)
@@ -117,8 +121,7 @@ def _check(options: ReplayOptions) -> None:
             raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
     if options.seed is not None and not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
-    if options.clips and (options.sb3_zip or options.checkpoint != "last"):
-        raise ConfigError("--clips shows the last reward, and no policy")
+    _refuse_unused(options)
     if options.view and (options.clips or options.window):
         raise ConfigError("--view shows a policy in a browser: leave out --clips and --window")
     if options.gif and options.window:
@@ -128,6 +131,25 @@ def _check(options: ReplayOptions) -> None:
             f"--sb3-zip {options.sb3_zip}: loading such a file runs any code that is in it; "
             "if you trust who made it, add --i-trust-this-file"
         )
+
+
+def _refuse_unused(options: ReplayOptions) -> None:
+    """Refuse what was given and would do nothing."""
+    useless: dict[str, str] = {}
+    if options.clips:
+        of_a_policy = ("checkpoint", "episodes", "seed", "deterministic", "sb3_zip")
+        useless |= dict.fromkeys(of_a_policy, "--clips shows the last reward, and no policy")
+    else:
+        useless["pairs"] = "only --clips shows pairs"
+    if not options.view:
+        useless["page"] = "only --view serves a page"
+    if not options.sb3_zip:
+        useless["i_trust_this_file"] = "it goes with --sb3-zip"
+    usual = ReplayOptions(options.run)
+    for name, reason in useless.items():
+        if getattr(options, name) != getattr(usual, name):
+            option = "host, --port, --allow-remote" if name == "page" else name.replace("_", "-")
+            raise ConfigError(f"--{option}: {reason}")
 
 
 def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
@@ -148,7 +170,8 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
         deterministic=options.deterministic, act=act,
     )  # fmt: skip
     drawn = "-deterministic" if options.deterministic else ""
-    video = run.videos / f"replay-{policy}-seed{replay.seed}{drawn}.mp4"
+    several = f"-episodes{options.episodes}" if options.episodes > 1 else ""
+    video = run.videos / f"replay-{policy}-seed{replay.seed}{drawn}{several}.mp4"
     _deliver(lambda: replay_frames(replay), replay.frames_per_second, video, options)
     if options.window:
         return None
@@ -156,9 +179,10 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
     if not options.view:
         return None
     from labeler_ui.replay_app import View
+    from prefrl.policy.environment import fingerprint, task_spaces
 
-    size = size_shown(replay.episodes[0].picture(0))
-    return View(run, replay, video, size, trained.config.env.clip_length)
+    size, env = size_shown(replay.episodes[0].picture(0)), trained.config.env
+    return View(run, replay, video, size, fingerprint(env, task_spaces(env)))
 
 
 def _serve(view: "View", page: PageOptions) -> int:
@@ -173,6 +197,7 @@ def _serve(view: "View", page: PageOptions) -> int:
 def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
     from prefrl.compute import prepare
     from prefrl.labels.store import LabelStore
+    from prefrl.policy.environment import fingerprint
     from prefrl.runs.clip_frames import frames_per_second, pair_frames
     from prefrl.runs.clip_pairs import judged_pairs
     from prefrl.runs.foreign import config_of
@@ -183,11 +208,12 @@ def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
         raise RunError(f"{run.path} learned from the true reward: it has no clips")
     ensemble = load_ensemble(run, config, *prepare(config))
     with LabelStore.open(run.labels) as store:
+        store.check_fingerprint(fingerprint(config.env, ensemble.spec.spaces))
         pairs = judged_pairs(store, ensemble)
         if not pairs:
             raise RunError(f"{run.path}: no pair of clips was answered")
-        wrong = sum(pair.wrong for pair in pairs)
-        print(f"the predictor gets {wrong} of {len(pairs)} pairs wrong")
+        wrong, decided = sum(pair.wrong for pair in pairs), sum(pair.decided for pair in pairs)
+        print(f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided")
         shown, fps = pairs[: options.pairs], frames_per_second(store, pairs)
         _deliver(
             lambda: pair_frames(store, ensemble, shown, fps), fps,

@@ -289,9 +289,15 @@ def test_keys_and_marked_moments_lead_through_the_episode(played, view, film, op
     page.locator("[data-action=moment]").first.click()
     expect(page.locator("#step")).to_have_text(f"step {highest} of 20")
     assert frame_shown(page, film) == highest
-    now = episode.predicted.mean(0)[highest - 1]
-    written = page.locator("[data-now=predicted]").inner_text().split(" ")[0].replace("−", "-")
-    assert float(written) == pytest.approx(now, rel=0.01)
+    for name, values in {"predicted": episode.predicted.mean(0), "true": episode.true}.items():
+        now, total = (
+            float(
+                page.locator(f"[data-{what}={name}]").inner_text().split(" ")[0].replace("−", "-")
+            )
+            for what in ("now", "sum")
+        )
+        assert now == pytest.approx(values[highest - 1], rel=0.01)
+        assert total == pytest.approx(values[:highest].sum(), rel=0.01)
     page.focus("#curve")
     for key, step in {"Home": 0, "ArrowRight": 1, "PageUp": 1 + LENGTH, "ArrowLeft": LENGTH,
                       "End": STEPS, "PageDown": STEPS - LENGTH}.items():  # fmt: skip

@@ -1,5 +1,7 @@
 """Stored pairs are shown with their answers, those that the predictor gets wrong first."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import av
@@ -15,7 +17,7 @@ from prefrl.labels.sheets import make_sheets, sheet_frames
 from prefrl.labels.store import LabelStore
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.runs.clip_frames import HOLD_S, RIGHT, WRONG, pair_frames
-from prefrl.runs.clip_pairs import films_of, judged_pairs
+from prefrl.runs.clip_pairs import Judged, films_of, judged_pairs
 from prefrl.runs.foreign import config_of
 from prefrl.runs.panel import CURVE
 from prefrl.runs.trained import load_ensemble
@@ -90,6 +92,82 @@ def test_the_worst_predicted_come_first_and_those_nobody_could_compare_last(pair
             assert pair.wrong == ((pair.p_left.mean() > 0.5) != (pair.mu == 1.0))
 
 
+@pytest.mark.parametrize(
+    ("mu", "p", "wrong"),
+    [(0.75, 0.3, True), (0.75, 0.6, False), (0.25, 0.45, False), (0.25, 0.51, True),
+     (1.0, 0.49, True), (0.5, 0.9, False), (None, 0.9, False), (1.0, 0.5, False)],
+)  # fmt: skip
+def test_wrong_is_to_prefer_the_other_clip_than_most_labelers(mu, p, wrong):
+    pair = Judged("a", "b", {}, mu, np.array([p - 0.01, p + 0.01]))
+    assert pair.wrong == wrong
+
+
+def test_a_wrong_pair_comes_before_a_right_one_that_is_predicted_worse(
+    pairs_run, ensemble, tmp_path
+):
+    run, _ = pairs_run
+    clips = [vector_clip(seed) for seed in range(30)]
+    queries = [Query(a.id, b.id) for a, b in zip(clips[::2], clips[1::2], strict=True)]
+    with LabelStore.open(run.labels) as source:
+        task = source.fingerprint
+    with LabelStore.create(tmp_path / "labels", task) as store:
+        store.add_queries(queries, {clip.id: clip for clip in clips})
+        store.add_labels([label(query, "left") for query in queries])
+        p = {pair.left: float(pair.p_left.mean()) for pair in judged_pairs(store, ensemble)}
+        wrong = max((q for q in queries if p[q.left] < 0.5), key=lambda q: p[q.left])
+        right = min((q for q in queries if p[q.left] > 0.5), key=lambda q: p[q.left])
+        store.add_labels([label(wrong, "equal", "ben")])  # three of four speak for the left one
+        pairs = {pair.left: pair for pair in judged_pairs(store, ensemble)}
+    assert pairs[wrong.left].error < pairs[right.left].error
+    assert list(pairs).index(wrong.left) < list(pairs).index(right.left)
+
+
+def changed(clip: Clip, **arrays: np.ndarray) -> Clip:
+    return dataclasses.replace(clip, **arrays)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        lambda c: changed(c, observations=c.observations[:, :3].copy()),
+        lambda c: changed(c, observations=np.full_like(c.observations, np.inf)),
+        lambda c: changed(c, true_rewards=np.full_like(c.true_rewards, np.nan)),
+        lambda c: changed(c, actions=c.actions + 5),
+        lambda c: changed(c, actions=c.actions - 5),
+        lambda c: changed(c, actions=np.zeros((LENGTH, 2), np.float32)),
+        lambda c: Clip(c.observations[:9], c.starts[:9], c.actions[:8], c.true_rewards[:8], 0),
+        lambda c: Clip(
+            np.zeros((LENGTH + 4, 8, 8), np.uint8), np.zeros(LENGTH + 4, np.bool_), c.actions,
+            c.true_rewards, 0,
+        ),
+    ],
+    ids=["size", "infinite", "nan", "action", "negative", "box", "short", "image"],
+)  # fmt: skip
+def test_a_clip_of_another_task_is_named_and_never_reaches_the_networks(
+    pairs_run, tmp_path, capsys, monkeypatch, strange
+):
+    run = tmp_path / "run"
+    shutil.copytree(pairs_run[0].path, run)
+    clips = [vector_clip(100), strange(vector_clip(101))]
+    query = Query(clips[0].id, clips[1].id)
+    with LabelStore.open(run / "labels.sqlite3") as store:
+        store.add_queries([query], {clip.id: clip for clip in clips})
+        store.add_labels([label(query, "left")])
+    assert main(["replay", str(run), "--clips"]) == 2
+    out, err = capsys.readouterr()
+    assert f"clip {clips[1].id} is not one of this run's task" in err
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_labels_of_another_task_are_named(pairs_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(pairs_run[0].path, run)
+    (run / "labels.sqlite3").unlink()
+    LabelStore.create(run / "labels.sqlite3", {"environment": "ALE/Pong-v5"}).close()
+    assert main(["replay", str(run), "--clips"]) == 2
+    assert "these labels are of another task: environment is 'ALE/Pong" in capsys.readouterr().err
+
+
 def test_the_command_says_how_many_are_wrong_and_plays_as_many_as_asked(
     pairs_run, ensemble, capsys
 ):
@@ -98,7 +176,7 @@ def test_the_command_says_how_many_are_wrong_and_plays_as_many_as_asked(
         wrong = sum(pair.wrong for pair in judged_pairs(store, ensemble))
     assert main(["replay", str(run.path), "--clips", "--pairs", "2"]) == 0
     said, path = capsys.readouterr().out.splitlines()
-    assert said == f"the predictor gets {wrong} of 9 pairs wrong"
+    assert said == f"the predictor gets {wrong} of the 6 pairs wrong that labelers decided"
     with av.open(path) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 2 * (LENGTH + 1 + round(HOLD_S * 15))
@@ -118,8 +196,10 @@ def test_the_clip_that_was_preferred_has_a_bar_and_a_wrong_opinion_is_red(pairs_
 
 def test_the_pictures_are_those_that_people_saw(pairs_run, ensemble, tmp_path):
     clips = [vector_clip(100), vector_clip(101)]
+    with LabelStore.open(pairs_run[0].labels) as source:
+        task = source.fingerprint
     films = {clip.id: Film(make_frames(i, (50, 40)), 10.0) for i, clip in enumerate(clips)}
-    with LabelStore.create(tmp_path / "labels", {}) as store:
+    with LabelStore.create(tmp_path / "labels", task) as store:
         query = Query(clips[0].id, clips[1].id)
         sheets = {id: make_sheets(film) for id, film in films.items()}
         store.add_queries([query], {clip.id: clip for clip in clips}, sheets)

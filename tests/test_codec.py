@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from prefrl.labels import codec
 from prefrl.labels.codec import StoreError, decode_clip, encode_clip
 from prefrl.types import Clip
 
@@ -67,6 +68,16 @@ def test_a_clip_of_pong_stays_small():
     )
     assert clip.observations.shape == (28, 84, 84)
     assert len(encode_clip(clip)) < 20_000
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused_before_it_is_unpacked(make_clip, monkeypatch):
+    data = encode_clip(make_clip(image=True))
+    monkeypatch.setattr(codec, "MOST_BYTES", 10_000)
+    assert decode_clip(data).id == make_clip(image=True).id
+    large = encode_clip(make_clip(image=True, length=200))
+    monkeypatch.setattr(codec.np, "load", lambda *_, **__: pytest.fail("it was unpacked"))
+    with pytest.raises(StoreError, match=r"it would take 1\d,\d{3} bytes"):
+        decode_clip(large)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "noise", "pickle", "array"])

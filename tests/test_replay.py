@@ -1,25 +1,32 @@
 """What a replay shows is what was played: pictures, rewards and curves, step by step."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import cv2
+import gymnasium
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from stable_baselines3.common import atari_wrappers
 from untrained_run import untrained_run
 
+import prefrl.runs.replay
 from prefrl.cli import main
 from prefrl.config import ConfigError
 from prefrl.policy.camera import make_filmed_env
+from prefrl.policy.vec_env import make_vec_env
 from prefrl.run_directory import RunDirectory
 from prefrl.runs import video
-from prefrl.runs.evaluation import evaluate, evaluation_seed, summary
+from prefrl.runs.evaluation import evaluate, evaluation_seed, policy_acts, summary
 from prefrl.runs.foreign import open_run
 from prefrl.runs.panel import (
     CURVE,
+    FONT,
     GROUND,
     HEAD,
     PLOT,
@@ -32,8 +39,8 @@ from prefrl.runs.panel import (
     to_one_scale,
 )
 from prefrl.runs.replay import Replay, play
-from prefrl.runs.trained import load_trained
-from prefrl.runs.video import show, write_gif, write_mp4
+from prefrl.runs.trained import Trained, load_trained
+from prefrl.runs.video import check_window, show, write_gif, write_mp4
 from prefrl.types import Clip
 
 SHORT = {"env_arguments": ("max_frames=80",)}  # 20 decisions
@@ -70,7 +77,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 def test_the_command_writes_a_video_that_browsers_play_and_prints_its_path(run, capsys):
     assert main(["replay", str(run.path), "--episodes", "2"]) == 0
     path = Path(capsys.readouterr().out.strip())
-    assert path == run.videos / f"replay-last-seed{SEED}.mp4"
+    assert path == run.videos / f"replay-last-seed{SEED}-episodes2.mp4"
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
@@ -147,6 +154,43 @@ def test_what_lies_beside_the_video_is_the_replay(run, capsys):
         assert kept.id == episode.trajectory.id
 
 
+def test_replays_of_as_many_episodes_alone_have_the_same_name(run, capsys):
+    names = set()
+    for options in ([], ["--episodes", "2"], ["--episodes", "3"], ["--seed", "1"]):
+        assert main(["replay", str(run.path), *options]) == 0
+        names.add(capsys.readouterr().out)
+    assert len(names) == 4
+
+
+def test_two_processes_that_write_one_video_both_end_with_a_whole_one(tmp_path, monkeypatch):
+    path, frames = tmp_path / "x.mp4", [np.full((40, 40, 3), 9 * i, np.uint8) for i in range(20)]
+
+    def while_another_writes():
+        yield from frames
+        with monkeypatch.context() as other:
+            other.setattr(video.os, "getpid", lambda: 1)
+            write_mp4(path, frames[:5], 15)
+        assert len(decoded(path)) == 5
+
+    write_mp4(path, while_another_writes(), 15)
+    assert len(decoded(path)) == 20
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_lies_beside_the_video_is_replaced_whole_or_not_at_all(replay, tmp_path, monkeypatch):
+    replay.save(tmp_path / "x.mp4")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(file, **arrays):
+        (file if hasattr(file, "write") else open(file, "wb")).write(b"half")  # noqa: SIM115
+        raise OSError("no space left")
+
+    monkeypatch.setattr(prefrl.runs.replay.np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="no space left"):
+        replay.save(tmp_path / "x.mp4")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_seeds_and_likeliest_actions_decide_what_is_played(run):
     trained = load_trained(run)
 
@@ -200,6 +244,110 @@ def test_the_line_stands_at_the_newest_reward_and_later_ones_are_dim():
         row = 2
         if t < 20:
             assert canvas[HEAD + row, x + 16].sum() < 0.7 * canvas[HEAD + row, x - 4].sum()
+
+
+@pytest.fixture(scope="module")
+def pong(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    path = tmp_path_factory.mktemp("pong") / "run"
+    return load_trained(untrained_run(path, "ALE/Pong-v5", env_atari_noop_max=0))
+
+
+def check_drawn(panel: np.ndarray, colour: tuple[int, int, int], lines: np.ndarray, t: int) -> None:
+    """The reward before the newest, which the upright line hides, is drawn where it should be."""
+    steps, mean = lines.shape[1], lines.mean(0)
+    low, high = min(0, lines.min()), max(0, lines.max())
+    scale = max(2.0, 320 / steps)
+    first = np.clip(t - 160 / scale, 0, steps - 320 / scale)
+    around = 2 + (high - mean[max(0, t - 3) : t]) * (PLOT - 5) / (high - low or 1)
+    drawn = row_of(panel, round((t - 1.5 - first) * scale), colour)
+    assert around.min() - 2 <= drawn <= around.max() + 2
+
+
+@pytest.mark.parametrize("env", ["moving dot", "pong"])
+def test_curves_and_sums_in_a_replay_are_those_of_the_recorded_rewards(
+    env, replay, pong, tmp_path, monkeypatch
+):
+    if env == "pong":
+        replay = play(pong, "last", most_steps=170)  # of which 160 are to be seen at a time
+    replay.save(tmp_path / "x.mp4")
+    texts: list[str] = []
+    write = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda *args: texts.append(args[1]) or write(*args))
+    frames = replay_frames(replay)
+    for episode in json.loads((tmp_path / "x.json").read_text())["episodes"]:
+        predicted, true = np.array(episode["predicted_rewards"]), np.array(episode["true_rewards"])
+        assert episode["true_return"] == pytest.approx(true.sum())
+        for t in range(episode["steps"] + 1):
+            texts.clear()
+            frame = next(frames)
+            for row, (name, lines, colour) in enumerate(
+                [("predicted", predicted, PREDICTED), ("true", true[None], TRUE)]
+            ):
+                newest, total = texts[2 * row : 2 * row + 2]
+                mean = lines.mean(0)
+                assert newest == (f"{name} {mean[t - 1]:+.3g}" if t else f"{name} ")
+                shown = float(total.removeprefix("sum "))
+                assert shown == pytest.approx(mean[:t].sum(), rel=1e-3, abs=1e-6)
+                if t >= 2:
+                    check_drawn(frame[len(frame) - CURVE * (2 - row) :], colour, lines, t)
+    assert next(frames, None) is None
+
+
+def test_rewards_beside_an_older_policy_are_said_to_be_the_last_ensembles(replay, monkeypatch):
+    texts: list[str] = []
+    write = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda *args: texts.append(args[1]) or write(*args))
+    for policy, name in (
+        ("last", "predicted"),
+        ("best", "last ensemble"),
+        ("500", "last ensemble"),
+    ):
+        texts.clear()
+        *_, frame = replay_frames(dataclasses.replace(replay, policy=policy))
+        assert any(text.startswith(f"{name} ") for text in texts)
+        widths = [cv2.getTextSize(text, FONT, 1.0, 1)[0][0] for text in texts[-4:-2]]
+        assert sum(widths) < frame.shape[1] - 12  # both fit side by side
+
+
+class FireForOneFrame(gymnasium.Wrapper):
+    """Begins an episode as ALE's vector environment does: FIRE is pressed for one frame."""
+
+    def reset(self, **kwargs):
+        self.env.reset(**kwargs)
+        observation, _, _, _, info = self.unwrapped.step(1)
+        return observation, info
+
+
+def listen_to_what_is_seen(trained: Trained, observations: np.ndarray) -> None:
+    """Take from each action what it is liked whatever is seen: an untrained policy plays one."""
+    policy = trained.model.policy
+    with torch.no_grad():
+        seen, _ = policy.obs_to_tensor(observations)
+        policy.action_net.bias -= policy.get_distribution(seen).distribution.logits.mean(0)
+
+
+def test_pong_is_the_same_in_colour_as_in_the_environments_that_train(tmp_path, monkeypatch):
+    """One policy, likeliest actions: step by step the same. Both begin as the vector class does."""
+    trained = load_trained(untrained_run(tmp_path / "run", "ALE/Pong-v5", env_atari_noop_max=0))
+    rng = np.random.default_rng(0)
+    venv = make_vec_env(trained.config.env, 1, 0)
+    venv.reset()
+    seen = [venv.step(rng.integers(6, size=1))[0] for _ in range(150)]
+    listen_to_what_is_seen(trained, np.concatenate(seen))
+    monkeypatch.setattr(atari_wrappers, "FireResetEnv", FireForOneFrame)
+    episode = play(trained, "last", deterministic=True, most_steps=200).episodes[0]
+    act = policy_acts(trained.model, deterministic=True)
+    observations, actions, rewards = venv.reset(), [], []
+    for _ in range(200):
+        actions += act(observations).tolist()
+        observations, reward, *_ = venv.step(actions[-1:])
+        rewards += reward.tolist()
+    venv.close()
+    assert trained.config.env.atari_backend == "native"
+    assert len(set(actions)) > 2
+    assert any(rewards)
+    assert episode.trajectory.actions.tolist() == actions
+    assert episode.true.tolist() == rewards
 
 
 def test_long_episodes_scroll():
@@ -278,7 +426,13 @@ def test_checkpoints_are_named_where_one_is_absent_and_lead_nowhere_else(run, re
     [
         (["--episodes", "0"], "--episodes: expected at least 1"),
         (["--seed", "-1"], "--seed: expected 0 to"),
-        (["--clips", "--checkpoint", "best"], "--clips shows the last reward"),
+        (["--clips", "--checkpoint", "best"], "--checkpoint: --clips shows the last reward"),
+        (["--clips", "--episodes", "2"], "--episodes: --clips shows the last reward"),
+        (["--clips", "--seed", "2"], "--seed: --clips shows the last reward"),
+        (["--clips", "--deterministic"], "--deterministic: --clips shows the last reward"),
+        (["--pairs", "5"], "--pairs: only --clips shows pairs"),
+        (["--port", "5001"], "--host, --port, --allow-remote: only --view serves a page"),
+        (["--i-trust-this-file"], "--i-trust-this-file: it goes with --sb3-zip"),
         (["--gif", "--window"], "leave out --gif"),
         (["--window"], "--window: this OpenCV was built without windows"),
         (["--clips"], "no pair of clips was answered"),
@@ -288,19 +442,24 @@ def test_what_cannot_be_shown_is_refused_in_one_line(run, refused, arguments, sa
     assert said in refused("replay", run.path, *arguments)
 
 
+def test_a_window_that_cannot_be_opened_is_refused_before_anything_is_played(
+    run, refused, monkeypatch
+):
+    monkeypatch.setattr(prefrl.runs.replay, "play", lambda *_, **__: pytest.fail("it was played"))
+    assert "this OpenCV was built without windows" in refused("replay", run.path, "--window")
+
+
 def test_a_window_needs_a_display(monkeypatch):
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT5")
     monkeypatch.setattr(video.sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="--window: there is no display"):
-        show([], 15, "x")
+        check_window()
 
 
 def test_a_window_shows_frames_in_true_colours_until_q_is_pressed(monkeypatch):
     shown, keys = [], iter([-1, -1, ord("q")])
-    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT5")
-    monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(cv2, "imshow", lambda title, frame: shown.append(frame))
     monkeypatch.setattr(cv2, "waitKey", lambda ms: next(keys) if ms == 100 else None)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append("closed"))

@@ -1,7 +1,9 @@
 """A replay's page as a browser gets it, and the stretches that it puts into the queue."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,10 @@ from prefrl.cli import main
 from prefrl.labels.codec import StoreError
 from prefrl.labels.sheets import make_sheets, read_sheets, sheet_frames
 from prefrl.labels.store import LabelStore
+from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.run_directory import RunDirectory
+from prefrl.run_status import StatusFile
+from prefrl.runs.foreign import config_of
 from prefrl.runs.replay import Replay, play
 from prefrl.runs.stretches import ask, cut, peaks
 from prefrl.runs.trained import load_trained
@@ -39,19 +44,27 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Repl
     return run, play(load_trained(run), "last", episodes=2)
 
 
+def task_of(run: RunDirectory) -> dict[str, Any]:
+    env = config_of(run, ()).env
+    return fingerprint(env, task_spaces(env))
+
+
 @pytest.fixture
 def store(played: tuple[RunDirectory, Replay], tmp_path: Path) -> LabelStore:
     """An empty store in place of the run's."""
     path = played[0].labels
     path.unlink(missing_ok=True)
-    return LabelStore.create(path, {})
+    return LabelStore.create(path, task_of(played[0]))
 
 
 @pytest.fixture
 def visit(played: tuple[RunDirectory, Replay], tmp_path: Path) -> Callable[..., "Visitor"]:
-    def made(clip_length: int = LENGTH) -> Visitor:
+    def made(clip_length: int = LENGTH, policy: str = "last") -> Visitor:
         (tmp_path / "a.mp4").write_bytes(bytes(range(100)))
-        return Visitor(View(*played, tmp_path / "a.mp4", (320, 420), clip_length))
+        run, replay = played
+        task = task_of(run) | {"clip_length": clip_length}
+        shown = replace(replay, policy=policy)
+        return Visitor(View(run, shown, tmp_path / "a.mp4", (320, 420), task))
 
     return made
 
@@ -189,11 +202,41 @@ def test_a_stretch_is_put_into_the_queue_with_its_pictures(played, visit, store)
     store.close()
 
 
-def test_where_an_oracle_answers_the_query_is_left_to_it(visit, store):
+def test_where_an_oracle_answers_the_query_is_left_to_it(played, visit, store):
     store.add_queries([], {clip.id: clip for clip in [make_clip(1)]})
-    assert "for the oracle" in visit().queue(episode=0, start=0).json["said"]
+    StatusFile(played[0])  # this process runs it
+    said = visit().queue(episode=0, start=0).json["said"]
+    played[0].status.unlink()
+    assert said.endswith("without pictures for people: the oracle will answer.")
     assert len(store.pending("oracle")) == 1
     store.close()
+
+
+def test_no_oracle_is_promised_where_the_run_has_ended(played, visit, store):
+    store.add_queries([], {clip.id: clip for clip in [make_clip(1)]})
+    page = visit()
+    said = page.queue(episode=0, start=0).json["said"]
+    assert "the run with its oracle has ended: nobody will answer. Queue a second stretch" in said
+    again = page.queue(episode=0, start=STEPS - LENGTH).json["said"]
+    assert again.endswith(f": prefrl label {played[0].path}")
+    store.close()
+
+
+def test_a_stretch_is_kept_out_of_a_store_of_another_task(played, visit, store):
+    store.close()
+    played[0].labels.unlink()
+    with LabelStore.create(played[0].labels, {"environment": "ALE/Pong-v5"}) as other:
+        with_pictures(other, range(3))
+        refusal = visit().queue(episode=0, start=0)
+        assert refusal.status_code == 409
+        assert "these labels are of another task: environment is" in refusal.json["error"]
+        assert other.pending("anna") == []
+
+
+def test_the_page_says_where_the_rewards_are_those_of_a_later_ensemble(visit):
+    said = "Rewards are predicted by the run’s last ensemble."
+    assert said in visit(policy="best").get("/").text
+    assert said not in visit().get("/").text
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """Clips as bytes, in numpy's own compressed archive format."""
 
 import io
+import zipfile
 
 import numpy as np
 
 from prefrl.types import Clip
+
+# Far more than 25 steps of images take (0.2 MB), and little enough to unpack a few at a time.
+MOST_BYTES = 2**26
 
 
 class StoreError(ValueError):
@@ -34,9 +38,13 @@ def decode_clip(data: bytes) -> Clip:
     """The clip that was encoded.
 
     Raises:
-        StoreError: The bytes are no encoded clip, or were damaged.
+        StoreError: The bytes are no encoded clip, or were damaged; or the clip is larger than any.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(part.file_size for part in packed.infolist())  # more is never unpacked
+        if size > MOST_BYTES:
+            raise ValueError(f"it would take {size:,} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return Clip(
                 observations=archive["observations"],

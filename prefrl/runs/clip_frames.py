@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prefrl.labels.store import LabelStore
 from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.runs.clip_pairs import Judged, films_of
+from prefrl.runs.clip_pairs import Judged, clips_of, films_of
 from prefrl.runs.panel import (
     FONT,
     GROUND,
@@ -36,7 +36,7 @@ def pair_frames(
     """The frames of a video of pairs, `[H, W, 3] uint8`, in their order."""
     size: tuple[int, int] | None = None
     for number, pair in enumerate(pairs, 1):
-        clips = [store.clip(id) for id in (pair.left, pair.right)]
+        clips = clips_of(store, (pair.left, pair.right), ensemble.spec.spaces)
         films = films_of(store, clips)
         size = size or size_shown(films[0].frames[0])
         rewards = to_one_scale(*(_rewards(clip, ensemble) for clip in clips))
@@ -85,7 +85,7 @@ def _head(pair: Judged, count: str, width: int) -> NDArray[np.uint8]:
     answers = ", ".join(f"{labeler}: {answer}" for labeler, answer in pair.answers.items())
     members = " ".join(f"{p:.2f}" for p in pair.p_left)
     opinion = f"predicted: left with p = {pair.p_left.mean():.2f} (members {members})"
-    colour = WRONG if pair.wrong else TEXT if pair.mu in (None, 0.5) else RIGHT
+    colour = WRONG if pair.wrong else RIGHT if pair.decided else TEXT
     for row, (text, shade) in enumerate(
         ((f"{count}   {answers}", TEXT), (opinion + "  WRONG" * pair.wrong, colour))
     ):

@@ -16,9 +16,9 @@ from prefrl.labels.store import LabelStore, StoreError
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.loss import preference_probability
 from prefrl.reward.trainer import USUAL_ERROR_RATE
-from prefrl.types import PREFERENCE_OF_ANSWER, Answer, Clip, Film
+from prefrl.types import PREFERENCE_OF_ANSWER, Answer, Clip, Film, TaskSpaces
 
-CLIPS_AT_ONCE = 200  # decoded together: those of images are large
+CLIPS_AT_ONCE = 16  # decoded together: those of strangers can be as large as the codec allows
 VECTOR_RATE = 15.0  # frames a second where no film says so
 CHART = (240, 320)  # height and width of the picture of a vector
 
@@ -47,13 +47,24 @@ class Judged:
         return -1.0 if self.mu is None else abs(float(self.p_left.mean()) - self.mu)
 
     @property
+    def decided(self) -> bool:
+        """Whether the labelers prefer one of the clips."""
+        return self.mu not in (None, 0.5)
+
+    @property
     def wrong(self) -> bool:
         """Whether the predictor prefers the other clip."""
-        return self.mu not in (None, 0.5) and self.error > 0.5
+        return self.mu is not None and (float(self.p_left.mean()) - 0.5) * (self.mu - 0.5) < 0
 
 
 def judged_pairs(store: LabelStore, ensemble: RewardEnsemble) -> list[Judged]:
-    """All pairs that were answered, repeats left out, those predicted worst first."""
+    """All pairs that were answered, repeats left out.
+
+    Those that the predictor gets wrong come first, and of each kind those predicted worst.
+
+    Raises:
+        StoreError: A clip cannot be read, or is none of the ensemble's task.
+    """
     with store.transaction() as connection:
         answers = [answer for answer in standing(connection) if answer.repeat_of is None]
     by_query: dict[str, list[Standing]] = defaultdict(list)
@@ -61,10 +72,11 @@ def judged_pairs(store: LabelStore, ensemble: RewardEnsemble) -> list[Judged]:
         by_query[answer.query_id].append(answer)
     if not by_query:
         return []
+    spaces = ensemble.spec.spaces
     ids = list(dict.fromkeys(id for answer in answers for id in (answer.left, answer.right)))
     sums = np.concatenate(
         [
-            ensemble.clip_rewards(list(store.clips(ids[i : i + CLIPS_AT_ONCE]).values())).sum(2)
+            ensemble.clip_rewards(clips_of(store, ids[i : i + CLIPS_AT_ONCE], spaces)).sum(2)
             for i in range(0, len(ids), CLIPS_AT_ONCE)
         ],
         axis=1,
@@ -80,7 +92,40 @@ def judged_pairs(store: LabelStore, ensemble: RewardEnsemble) -> list[Judged]:
         said = [PREFERENCE_OF_ANSWER[a.answer] for a in given if a.answer in PREFERENCE_OF_ANSWER]
         mu = float(np.mean(said)) if said else None
         judged.append(Judged(left, right, {a.labeler: a.answer for a in given}, mu, p_left))
-    return sorted(judged, key=lambda pair: -pair.error)
+    return sorted(judged, key=lambda pair: (not pair.wrong, -pair.error))
+
+
+def clips_of(store: LabelStore, ids: Sequence[str], spaces: TaskSpaces) -> list[Clip]:
+    """Stored clips, after a look at whether a predictor of the task can take them.
+
+    Raises:
+        StoreError: One cannot be read, or is of another task.
+    """
+    clips = store.clips(ids)
+    length = store.fingerprint.get("clip_length")
+    for id, clip in clips.items():
+        if not _is_of(clip, spaces) or len(clip) != length:
+            raise StoreError(f"{store.name}: clip {id} is not one of this run's task")
+    return [clips[id] for id in ids]
+
+
+def _is_of(clip: Clip, spaces: TaskSpaces) -> bool:
+    """Whether the observations and actions of a clip are those of a task, and are finite."""
+    observation = clip.observations.shape[1:]
+    if clip.is_image:
+        observation = (clip.frame_stack, *observation)
+    if spaces.n_actions is None:
+        known = clip.actions.shape[1:] == (spaces.action_size,)
+    else:
+        known = clip.actions.ndim == 1 and bool(
+            ((clip.actions >= 0) & (clip.actions < spaces.n_actions)).all()
+        )
+    numbers = (clip.observations, clip.actions, clip.true_rewards)
+    return (
+        known
+        and observation == spaces.observation_shape
+        and all(bool(np.isfinite(array).all()) for array in numbers)
+    )
 
 
 def films_of(store: LabelStore, clips: Sequence[Clip]) -> list[Film]:

@@ -1,5 +1,6 @@
 """Videos of a policy that nobody has to ask for: at the end of a run, and at times in between."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +12,33 @@ from prefrl.run_directory import RunDirectory
 from prefrl.runs.panel import plain_frames
 from prefrl.runs.replay import Replay, play
 from prefrl.runs.trained import load_trained
-from prefrl.runs.video import write_mp4
+from prefrl.runs.video import Frames, write_mp4
 
 MOST_STEPS = 3000  # who would watch more of a video that he did not ask for?
 LOOK_EVERY_S = 1.0
 
 
-def film(replay: Replay, video: Path) -> None:
-    """Write a video of the pictures alone: people who label may see it, but no true reward."""
-    write_mp4(video, plain_frames(replay), replay.frames_per_second)
+class _Stopped(Exception):
+    """The run was stopped in the middle of a video."""
+
+
+def film(replay: Replay, video: Path, stopped: Callable[[], bool]) -> None:
+    """Write a video of the pictures alone: people who label may see it, but no true reward.
+
+    Args:
+        replay: What is to be seen.
+        video: The file; absent if the writing is stopped.
+        stopped: Whether to give up.
+    """
+    with contextlib.suppress(_Stopped):
+        write_mp4(video, _until(stopped, plain_frames(replay)), replay.frames_per_second)
+
+
+def _until(stopped: Callable[[], bool], frames: Frames) -> Frames:
+    for frame in frames:
+        if stopped():
+            raise _Stopped
+        yield frame
 
 
 def film_checkpoints(
@@ -41,9 +60,9 @@ def film_checkpoints(
     os.nice(19)
     for name in _numbered(run, learned, stopped):
         try:
-            trained = load_trained(run, name, config.env.import_modules)
+            trained = load_trained(run, name, config.env.import_modules, rewards=False)
             replay = play(trained, name, most_steps=MOST_STEPS)
-            film(replay, run.videos / f"step-{name}.mp4")
+            film(replay, run.videos / f"step-{name}.mp4", stopped)
         except Exception as error:  # renderers fail in ways of their own
             reporter.warn(f"no video of step {name}: {error}")
             return

@@ -20,9 +20,10 @@ def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str,
     found = evaluate(config, loop.model, predictor, config.evaluation_episodes)
     _log_clip_rewards(found, loop, run)
     reporter.progress({"policy": "recording a video"})
-    trained = Trained(config, loop.model, predictor, loop.recorder.env_steps)
+    trained = Trained(config, loop.model, None, loop.recorder.env_steps)  # no reward is shown
     try:
-        film(play(trained, "last", most_steps=MOST_STEPS), run.videos / "evaluation.mp4")
+        replay = play(trained, "last", most_steps=MOST_STEPS)
+        film(replay, run.videos / "evaluation.mp4", loop.stopped)
     # Renderers fail in ways of their own, and none of them is worth a finished run.
     except Exception as error:
         reporter.warn(f"no video: {error}")

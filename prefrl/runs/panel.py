@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl.runs.replay import Episode, Replay
+from prefrl.runs.replay import Replay
 
 LEAST_WIDTH = 320
 STEP_WIDTH = 2.0  # pixels a step at least; of longer episodes a stretch is shown
@@ -51,11 +51,13 @@ class Curve:
         return mean
 
 
-def curves(predicted: NDArray[np.floating] | None, true: NDArray[np.floating]) -> list[Curve]:
-    """The predicted reward `[M, L]`, where there is one, and the true one `[L]`."""
+def curves(
+    predicted: NDArray[np.floating] | None, true: NDArray[np.floating], name: str = "predicted"
+) -> list[Curve]:
+    """The predicted reward `[M, L]` by that name, where there is one, and the true one `[L]`."""
     named = [("true", true[None], TRUE)]
     if predicted is not None:
-        named.insert(0, ("predicted", predicted, PREDICTED))
+        named.insert(0, (name, predicted, PREDICTED))
     return [
         Curve(name, lines.astype(np.float64), colour, min(0, lines.min()), max(0, lines.max()))
         for name, lines, colour in named
@@ -161,11 +163,8 @@ def plain_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
 def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
     """The frames of a replay's video, `[H, W, 3] uint8`: L + 1 of an episode of L steps."""
     size = size_shown(replay.episodes[0].picture(0))
+    name = "predicted" if replay.is_last else "last ensemble"
     for episode in replay.episodes:
-        yield from _episode_frames(episode, size)
-
-
-def _episode_frames(episode: Episode, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    panel = Panel(curves(episode.predicted, episode.true), size[0])
-    for t in range(len(episode.pictures)):
-        yield np.concatenate([resized(episode.picture(t), size), panel.draw(t)])
+        panel = Panel(curves(episode.predicted, episode.true, name), size[0])
+        for t in range(len(episode.pictures)):
+            yield np.concatenate([resized(episode.picture(t), size), panel.draw(t)])

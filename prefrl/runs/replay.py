@@ -5,6 +5,7 @@ the video, `.json` with the rewards step by step, and `.npz` with what clips can
 """
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout
 from prefrl.policy.vec_env import make_vec_env
-from prefrl.run_directory import write_json
+from prefrl.run_directory import write_bytes, write_json
 from prefrl.runs.evaluation import CHUNK, Act, evaluation_seed, policy_acts
 from prefrl.runs.trained import Trained
 from prefrl.types import Clip, RewardPredictor
@@ -103,8 +104,14 @@ class Replay:
             for number, episode in enumerate(self.episodes)
             for name in ("observations", "starts", "actions", "true_rewards", "env_step")
         }
-        with video.with_suffix(".npz").open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_bytes(video.with_suffix(".npz"), content.getvalue())
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the policy is as old as the ensemble: of those a run keeps the last alone."""
+        return self.policy == "last"
 
     def _records(self) -> Iterator[dict[str, Any]]:
         frame = 0

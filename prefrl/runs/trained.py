@@ -30,7 +30,7 @@ class Trained:
     Attributes:
         config: Of the run.
         model: The policy; its environment carries the normalisation.
-        predictor: The reward ensemble, None for the baseline.
+        predictor: The reward ensemble; None for the baseline, and where nobody asks for rewards.
         env_steps: After how many steps the policy was saved.
     """
 
@@ -41,7 +41,7 @@ class Trained:
 
 
 def load_trained(
-    run: RunDirectory, checkpoint: str = "last", imports: Sequence[str] = ()
+    run: RunDirectory, checkpoint: str = "last", imports: Sequence[str] = (), rewards: bool = True
 ) -> Trained:
     """The policy of a checkpoint, and the last reward.
 
@@ -49,6 +49,7 @@ def load_trained(
         run: Opened by `open_run`.
         checkpoint: `last`, `best` or the steps in a numbered one's name.
         imports: Modules that the run may import.
+        rewards: Load the reward too, where one was learned.
 
     Raises:
         ConfigError: The configuration cannot be read or its environment cannot be made.
@@ -62,7 +63,8 @@ def load_trained(
     except (RuntimeError, MemoryError) as error:
         raise RunError(f"{run.path}: its policy cannot be built here: {_line(error)}") from error
     env_steps = load_policy(_folder(run, checkpoint), model)
-    predictor = load_ensemble(run, config, device, autocast) if config.reward == "learned" else None
+    learned = rewards and config.reward == "learned"
+    predictor = load_ensemble(run, config, device, autocast) if learned else None
     return Trained(config, model, predictor, env_steps)
 
 

@@ -4,8 +4,9 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,10 +34,19 @@ def write_mp4(path: Path, frames: Frames, fps: float) -> None:
         fps: Frames a second.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.mp4")
+    with (
+        _taking_the_place_of(path) as partial,
+        av.open(str(partial), "w", options={"movflags": "faststart"}) as container,
+    ):
+        _encode(container, frames, fps)
+
+
+@contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[Path]:
+    """A name beside a file, for this process alone; what is written there becomes the file."""
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with av.open(str(partial), "w", options={"movflags": "faststart"}) as container:
-            _encode(container, frames, fps)
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -81,18 +91,14 @@ def write_gif(path: Path, frames: Callable[[], Frames], fps: float) -> None:
     )
     # A GIF counts in hundredths of a second: frame by frame rounded, it would run too fast.
     ends = np.round(100 * every / fps * np.arange(-(-count // every) + 1)) * 10
-    partial = path.with_suffix(".partial.gif")
-    try:
+    with _taking_the_place_of(path) as partial:
         next(pictures).save(
             partial, save_all=True, append_images=pictures, duration=np.diff(ends).tolist(), loop=0
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
-def show(frames: Frames, fps: float, title: str) -> None:
-    """Play in a window until its end, or until q or Escape is pressed.
+def check_window() -> None:
+    """Refuse what `show` cannot do.
 
     Raises:
         ConfigError: OpenCV cannot open windows, or there is no display.
@@ -105,6 +111,10 @@ def show(frames: Frames, fps: float, title: str) -> None:
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not any(map(os.environ.get, displays)):
         raise ConfigError("--window: there is no display; without --window a video is written")
+
+
+def show(frames: Frames, fps: float, title: str) -> None:
+    """Play in a window until its end, or until q or Escape is pressed; see `check_window`."""
     for frame in frames:
         cv2.imshow(title, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if cv2.waitKey(max(1, round(1000 / fps))) in (ord("q"), 27):

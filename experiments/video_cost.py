@@ -1,0 +1,58 @@
+"""What do videos during training cost? Steps a second of Pong with `--video-every` and without.
+
+Hypothesis: under 3% of the speed on two cores. Both in turn, three times, with equal seeds;
+`steps_per_s` of `result.json` leaves out start, first labels and evaluation. A video comes every
+20,000 steps, or in shorter runs once, early enough to be filmed while the policy learns.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from seeds import write_rows
+
+PREFRL = str(Path(sys.executable).with_name("prefrl"))
+STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 16_000
+EVERY = min(20_000, STEPS * 5 // 8)
+TIMES = 3
+FEW = (
+    "--total-timesteps", str(STEPS), "--evaluation-episodes", "1", "--labels", "12",
+    "--predictor.pretrain-epochs", "2", "--label.initial-fraction", "1",
+)  # fmt: skip
+
+
+def train(run: Path, seed: int, video_every: int) -> dict[str, Any]:
+    command = [PREFRL, "train", "pong", *FEW, "--seed", str(seed), "--run-dir", str(run)]
+    videos = ["--video-every", str(video_every)] if video_every else []
+    subprocess.run([*command, *videos], check=True, stdout=subprocess.DEVNULL)
+    result = json.loads((run / "result.json").read_text())
+    row = {
+        "seed": seed, "video_every": video_every,
+        "videos": len(list(run.glob("videos/step-*.mp4"))), "env_steps": result["env_steps"],
+        "steps_per_s": round(result["steps_per_s"], 1), "wall_s": round(result["wall_s"], 1),
+    }  # fmt: skip
+    print(row, flush=True)
+    return row
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            train(Path(folder) / f"{seed}-{video_every}", seed, video_every)
+            for seed in range(TIMES)
+            for video_every in (0, EVERY)
+        ]
+    write_rows("video_cost", f"python experiments/video_cost.py {STEPS}", rows)
+    without, filmed = (
+        statistics.median(row["steps_per_s"] for row in rows if row["video_every"] == video_every)
+        for video_every in (0, EVERY)
+    )
+    print(f"steps/s without videos {without}, with {filmed}: {filmed / without:.3f} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -336,12 +336,15 @@ def test_a_pair_whose_answer_was_refused_comes_again(run, open_page):
 
 def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page):
     people = [open_page("anna"), open_page("ben")]
-    while any(page.locator(READY).count() for page in people):
+
+    def all_answered() -> bool:
         for page in people:
             if page.locator(READY).count():
                 page.keyboard.press("ArrowLeft")
                 page.wait_for_timeout(60)
-    wait_until(lambda: len(run.store.labels()) == 12)
+        return len(run.store.labels()) == 12
+
+    wait_until(all_answered, 30)
     assert len({label.query_id for label in run.store.labels()}) == 12
     assert {label.labeler for label in run.store.labels()} == {"anna", "ben"}
 

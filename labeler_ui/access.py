@@ -82,19 +82,24 @@ def guard(app: Flask, site: Site, name_behind: NameBehind, entrance: str) -> Non
         entrance: The endpoint that a link leads to: there alone a token in the address counts.
     """
     limit = RateLimit(site.rate)
+    known: set[str] = set()  # tokens that were let in; whether they still count is asked each time
 
     def admit() -> BaseResponse | None:
         if request.endpoint == "static":
             return None
         token = request.args.get("token") if request.endpoint == entrance else None
-        known = token or request.cookies.get(site.cookie, "")
-        labeler = name_behind(known) if known else None
-        _take_turn(limit, labeler, site.clock)
+        shown = token or request.cookies.get(site.cookie, "")
+        if shown not in known:  # before anything is looked up: a stranger can guess without end
+            _take_turn(limit, f"address {request.remote_addr}", site.clock)
+        labeler = name_behind(shown) if shown else None
         if labeler is None:
+            known.discard(shown)
             raise Unauthorized(
                 "your link has ended, or was not opened here: open the link that was printed, "
                 "or ask for a new one"
             )
+        known.add(shown)
+        _take_turn(limit, f"labeler {labeler}", site.clock)
         if request.method not in SAFE_METHODS and not _is_same_origin():
             raise Forbidden("only this page's own scripts may change anything")
         g.labeler = labeler
@@ -105,8 +110,7 @@ def guard(app: Flask, site: Site, name_behind: NameBehind, entrance: str) -> Non
     app.wsgi_app = HostCheck(app.wsgi_app, site.host_names)  # type: ignore[assignment, method-assign]
 
 
-def _take_turn(limit: RateLimit, labeler: str | None, clock: Callable[[], float]) -> None:
-    name = f"address {request.remote_addr}" if labeler is None else f"labeler {labeler}"
+def _take_turn(limit: RateLimit, name: str, clock: Callable[[], float]) -> None:
     if not limit.admits(name, clock()):
         raise TooManyRequests("too many requests: wait a moment")
 

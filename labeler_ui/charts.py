@@ -62,7 +62,7 @@ class Chart:
         title: Above it.
         note: Below it.
         newest: The last value, None while there is none.
-        summary: The curves in words, for who cannot see them.
+        summary: The curves in words: for who cannot see them, and instead of what is no curve.
         lines: The curves; empty while there are none.
         x_ticks: Marks below.
         y_ticks: Marks at the left.
@@ -81,18 +81,26 @@ class Chart:
     right: int = RIGHT
 
 
-def chart_of(curve: Curve) -> Chart:
-    """The chart of one curve against steps."""
+def charts_of(curves: Sequence[Curve]) -> list[Chart]:
+    """The charts of a run's curves against steps, all as far as the longest: they are compared."""
+    last = max((curve.points[-1][0] for curve in curves if curve.points), default=0.0)
+    return [_chart_of(curve, last) for curve in curves]
+
+
+def _chart_of(curve: Curve, last: float) -> Chart:
     if not curve.points:
-        return Chart(curve.title, curve.note, None, "", [], [], [])
+        return Chart(curve.title, curve.note, None, "No figures yet", [], [], [])
     first, newest = (
         f"{written(value, curve.unit)} at step {step:,.0f}"
         for step, value in (curve.points[0], curve.points[-1])
     )
+    value = written(curve.points[-1][1], curve.unit)
+    if len(curve.points) == 1:
+        summary = f"One value so far: {newest}"
+        return Chart(curve.title, curve.note, value, summary, [], [], [])
     return overlay(
         curve.title, curve.note, [Trace(curve.points)], lambda step: f"{shortened(step)} steps",
-        unit=curve.unit, newest=written(curve.points[-1][1], curve.unit),
-        summary=f"{curve.title}: {first}, {newest}",
+        unit=curve.unit, newest=value, summary=f"{curve.title}: {first}, {newest}", last=last,
     )  # fmt: skip
 
 
@@ -105,6 +113,7 @@ def overlay(
     unit: str = "",
     newest: str | None = None,
     summary: str,
+    last: float = 0.0,
 ) -> Chart:
     """Curves in one chart; those without points are left out.
 
@@ -116,13 +125,14 @@ def overlay(
         unit: Of the values.
         newest: The last value, where there is one curve.
         summary: The curves in words.
+        last: Where the axis below ends, unless a curve goes on.
     """
     traces = [trace for trace in traces if trace.points]
     if not traces:
-        return Chart(title, note, newest, summary, [], [], [])
+        return Chart(title, note, newest, "No figures yet", [], [], [])
     places = [place for trace in traces for place in (*trace.points, *trace.band)]
     marks = round_marks(min(y for _, y in places), max(y for _, y in places))
-    last = max(x for x, _ in places)
+    last = max(last, *(x for x, _ in places))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = min(1.0, max(0.0, x / last)) if last > 0 else 0.0
@@ -168,8 +178,8 @@ def written(value: float, unit: str) -> str:
     if unit == "%":
         return f"{value:.0f}%"
     if abs(value) >= 10_000:
-        return shortened(value)
-    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+        return shortened(value) + unit
+    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−") + unit
 
 
 def shortened(value: float) -> str:

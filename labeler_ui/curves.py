@@ -23,7 +23,7 @@ class Curve:
         name: In the JSON.
         title: For people.
         note: What it is, in a few words.
-        unit: How a value is written: `%` for shares, else empty.
+        unit: Follows a value: `%` for shares, `/h` for what is counted an hour, else empty.
         points: `(env_step, value)`, at most some hundred: neighbours are averaged.
     """
 
@@ -59,7 +59,7 @@ _SOURCES = (
     _Source("labels", "Labels", "answers the predictor knows",
             "reward", "labels/answered"),
     _Source("label_rate", "Label rate", "answers an hour, between training rounds",
-            "timing-reward", "time/labels_per_s", 3600.0),
+            "timing-reward", "time/labels_per_s", 3600.0, "/h"),
 )  # fmt: skip
 
 

@@ -1,9 +1,16 @@
 """The people who answer, as rows of a table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.figures import LabelerFigures
+from prefrl.types import Answer
+
+# In the words of the page's buttons.
+ANSWER_NAMES: Mapping[Answer, str] = {
+    "left": "left", "right": "right", "equal": "equal", "incomparable": "can’t tell",
+}  # fmt: skip
 
 
 def labelers_table(desk: LabelDesk) -> dict[str, Any]:

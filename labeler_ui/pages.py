@@ -6,11 +6,12 @@ import re
 from flask import Blueprint, Response, g, render_template, send_from_directory, url_for
 from werkzeug.exceptions import NotFound
 
-from labeler_ui.charts import chart_of
+from labeler_ui.charts import charts_of
 from labeler_ui.curves import curves_of
 from labeler_ui.instructions import instructions_for
 from labeler_ui.labelers import labelers_table
 from labeler_ui.settings import Settings
+from labeler_ui.status import answers_given
 from prefrl.config import Config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
@@ -39,12 +40,12 @@ def pages(
 
     @routes.get("/progress")
     def progress() -> str:
-        given = store.answered()
+        given, wanted = answers_given(store, desk, config.label.budget)
         return render_template(
             "progress.html",
             run=name,
-            summary=f"{given:,} of {config.label.budget:,} answers are given.",
-            charts=[chart_of(curve) for curve in curves_of(run)],
+            summary=f"{given:,} of {wanted:,} answers are given.",
+            charts=charts_of(curves_of(run)),
             **labelers_table(desk),
             video=_newest_video(run),
         )

@@ -58,16 +58,25 @@ def page_status(
     now: float,
 ) -> Status:
     """The figures as they are now; what is ready is ready for this labeler."""
-    given, rate = store.answered(), pace.per_hour(now)
-    left_s = math.ceil(max(0, budget - given) * 3600 / rate) if rate else None
+    (given, wanted), rate = answers_given(store, desk, budget), pace.per_hour(now)
+    left_s = math.ceil((wanted - given) * 3600 / rate) if rate else None
+    activity = activity_of(run)
+    if activity == "waiting" and given >= wanted:
+        activity = "training"  # it is about to see the last answers
     return {
         "given": given,
-        "budget": budget,
+        "budget": wanted,
         "answers_per_hour": None if rate is None else round(rate),
         "seconds_left": left_s,
         "ready": desk.ready(now, labeler),
-        "activity": activity_of(run),
+        "activity": activity,
     }
+
+
+def answers_given(store: LabelStore, desk: LabelDesk, budget: int) -> tuple[int, int]:
+    """How many pairs have an answer, and how many are to have one: more where more were asked."""
+    given = store.answered()
+    return given, max(budget, given + desk.unanswered())
 
 
 def activity_of(run: RunDirectory) -> Activity:

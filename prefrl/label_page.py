@@ -13,6 +13,7 @@ from prefrl.assignment import PageAssignment
 from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
 from prefrl.labels.desk import LabelDesk
+from prefrl.labels.schema import UnknownId
 from prefrl.labels.store import LabelStore
 from prefrl.owner_pages import OWNER, warn_of_listeners
 from prefrl.run_directory import RunDirectory, read_object
@@ -83,8 +84,7 @@ def serve_page(
         _print_invitation(run, invite, served["host"], served["port"], console)
         return 0
     with LabelStore.open(run.labels) as store:
-        waiting = LabelDesk(store, np.random.default_rng(0)).unanswered()
-    console.print(f"{waiting} pairs of clips wait for an answer")
+        console.print(_waiting(path, store), soft_wrap=True)
     label = replace(
         label,
         instructions=instructions or label.instructions,
@@ -95,6 +95,19 @@ def serve_page(
         if invite:
             print_link(run, invite, listening, address.host, console)
         return until_told(lambda: serve(page.run_path, page.listening, page.host, **page.settings))
+
+
+def _waiting(path: Path, store: LabelStore) -> str:
+    """How many pairs people can answer, and where there are none, what makes some."""
+    if waiting := LabelDesk(store, np.random.default_rng(0)).unanswered():
+        return f"{waiting} pairs of clips wait for an answer"
+    if store.clip_ids(shown=True):
+        more = f"`prefrl replay {path} --view` puts more into the queue"
+    else:  # an oracle answered, who needs no pictures
+        more = (
+            "its clips have no pictures; `prefrl gather ENV --labeler human` makes pairs for people"
+        )
+    return f"0 pairs of clips wait for an answer: {more}"
 
 
 def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:
@@ -115,10 +128,14 @@ def revoke(path: Path, name: str) -> int:
     """End somebody's invitation. Returns the exit code.
 
     Raises:
-        RunError, StoreError: There is no such run, or nobody of this name is invited.
+        RunError, StoreError: There is no such run, or it has no label store that can be used.
+        ConfigError: Nobody of this name is invited.
     """
     with LabelStore.open(RunDirectory.open(path).labels) as store:
-        LabelDesk(store, np.random.default_rng(0)).revoke_invitation(name)
+        try:
+            LabelDesk(store, np.random.default_rng(0)).revoke_invitation(name)
+        except UnknownId as error:
+            raise ConfigError(f"--revoke: {error} to {path}") from error
     print(f"{name} can no longer label {path}")
     return 0
 

@@ -1,12 +1,12 @@
 """The page in a real browser, against a real server process."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ import pytest
 from browsing import PHONE, check_with_axe
 from labelled_run import TOKENS, LabelledRun, add_pairs, make_run, write_metrics
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from prefrl.run_status import StatusFile
+from prefrl.types import Label
 
 KEYS = {
     "ArrowLeft": "left", "ArrowRight": "right", "ArrowUp": "equal", "ArrowDown": "incomparable",
@@ -57,13 +60,15 @@ class Server:
         assert self._process.stdout.readline() == f"{self.port}\n"
 
     def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[LabelledRun]:
-    made = make_run(tmp_path / "dot", pairs=12)
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LabelledRun]:
+    """With twelve pairs, unless a test is parametrized by what `make_run` takes."""
+    made = make_run(tmp_path / "dot", **{"pairs": 12, **getattr(request, "param", {})})
     yield made
     made.store.close()
 
@@ -331,12 +336,15 @@ def test_a_pair_whose_answer_was_refused_comes_again(run, open_page):
 
 def test_two_people_answer_at_once_and_no_pair_is_answered_twice(run, open_page):
     people = [open_page("anna"), open_page("ben")]
-    while any(page.locator(READY).count() for page in people):
+
+    def all_answered() -> bool:
         for page in people:
             if page.locator(READY).count():
                 page.keyboard.press("ArrowLeft")
                 page.wait_for_timeout(60)
-    wait_until(lambda: len(run.store.labels()) == 12)
+        return len(run.store.labels()) == 12
+
+    wait_until(all_answered, 30)
     assert len({label.query_id for label in run.store.labels()}) == 12
     assert {label.labeler for label in run.store.labels()} == {"anna", "ben"}
 
@@ -359,6 +367,64 @@ def test_without_pairs_the_page_says_so_and_carries_on_by_itself(run, open_page)
     page.wait_for_selector(READY)
     expect(page.locator("#vacancy")).to_be_hidden()
     assert run.store.counts().answered == 12
+
+
+@pytest.mark.parametrize(
+    ("doing", "words", "activity"),
+    [("evaluating", "and the run has ended", "the run has ended"),
+     (None, "and this page is closed", "agent is not running")],
+)  # fmt: skip
+@pytest.mark.parametrize("run", [{"pairs": 2, "budget": 2}], indirect=True)
+def test_the_end_of_a_run_is_said_and_no_alarm(run, server, open_page, doing, words, activity):
+    if doing:
+        StatusFile(run.directory).update({"policy": doing})
+    page = open_page()
+    for _ in range(2):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#vacancy")).to_have_text("All answers are given. Thank you.")
+    server.kill()
+    expect(page.locator("#vacancy")).to_contain_text(f"All answers are given, {words}")
+    expect(page.locator("#activity")).to_have_text(activity)
+    expect(page.locator("#given")).to_have_text("2 of 2 answers")
+    for stale in ("#unsaved", "#pace", "#left-over", "#ready"):
+        expect(page.locator(stale)).to_be_hidden()
+
+
+@pytest.mark.parametrize("run", [{"pairs": 2, "budget": 2}], indirect=True)
+def test_an_answer_that_is_not_saved_when_the_run_ends_is_an_alarm(run, server, open_page):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.abort())
+    press(page, "ArrowLeft")
+    for query in run.queries:
+        run.store.add_labels([Label(query.id, query.id, "ben", "left", 1e9, 1.0, query.left)])
+    expect(page.locator("#given")).to_have_text("2 of 2 answers")
+    server.kill()
+    expect(page.locator("#unsaved")).to_contain_text("No connection to the run. 1 answer is not")
+    expect(page.locator("#activity")).not_to_have_text("the run has ended")
+
+
+def test_pairs_ready_are_those_after_the_one_on_the_screen(run, open_page):
+    page = open_page()
+    expect(page.locator("#ready")).to_have_text("11 pairs ready")
+    for left in ("10 pairs", "9 pairs", *(f"{n} pairs" for n in range(8, 1, -1)), "1 pair"):
+        page.wait_for_selector(READY)
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator("#ready")).to_have_text(f"{left} ready")
+    page.wait_for_selector(READY)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#ready")).to_have_text("the last pair ready")
+
+
+def test_undo_in_the_practice_says_which_pair_is_back(open_page):
+    page = open_page(practised=False)
+    page.click("[data-action=practise]")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#notice")).to_contain_text("Practice pair 2 of 3")
+    page.keyboard.press("Backspace")
+    expect(page.locator("#notice")).to_have_text("Practice pair 1 of 3. Nothing of this is stored.")
+    page.keyboard.press("Backspace")
+    expect(page.locator("#notice")).to_have_text("There is nothing to take back.")
 
 
 def test_a_revoked_person_is_told_and_their_answers_are_kept(run, open_page):
@@ -525,18 +591,59 @@ BOXES = """[...document.querySelectorAll("canvas")].map((canvas) => {
 })"""
 
 
-def test_on_a_phone_clips_are_stacked_and_buttons_and_swipes_answer(run, open_page):
-    page = open_page(**PHONE)
-    (x0, y0, w0, h0), (x1, y1, w1, _) = page.evaluate(BOXES)
-    assert x0 == x1
-    assert y1 >= y0 + h0
-    assert (w0, w1) == (320, 320)
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    for answer in KEYS.values():
-        box = page.locator(f"[data-action={answer}]").bounding_box()
+LYING = {**PHONE, "viewport": {"width": 740, "height": 360}}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [{"size": (210, 160)}, {"size": (160, 160)}, {"size": (160, 400)}],
+    ids=["tall", "square", "wide"],
+    indirect=True,
+)
+@pytest.mark.parametrize("phone", [PHONE, LYING], ids=["standing", "lying"])
+def test_on_a_phone_both_clips_and_all_buttons_are_seen_at_once(run, open_page, phone):
+    page = open_page(**phone)
+    width, height = phone["viewport"].values()
+    (x0, y0, w0, h0), (x1, y1, w1, h1) = page.evaluate(BOXES)
+    assert (w0, h0) == pytest.approx((w1, h1), abs=0.1)
+    aspect = page.locator("canvas").first.evaluate("(canvas) => canvas.width / canvas.height")
+    assert w0 / h0 == pytest.approx(aspect, rel=0.01)
+    assert max(w0, h0) >= 210  # as large as a frame of Atari is at least
+    assert y1 >= y0 + h0 if phone is PHONE else (x1 >= x0 + w0 and y0 == y1)
+    for button in page.locator("#answers button, #playback button").all():
+        box = button.bounding_box()
         assert box is not None
-        assert box["height"] >= 44
-        assert box["y"] + box["height"] <= 740
+        assert box["height"] >= 40
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+    root = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    assert page.evaluate(root) == [width, height]
+
+
+def test_the_help_of_a_phone_speaks_of_what_is_on_it(open_page):
+    page = open_page(practised=False, **PHONE)
+    words = page.inner_text("#help")
+    assert "the upper clip is better" in words
+    assert "Undo" in words
+    for absent in ("left clip", "right clip", "←", "⌫", "Esc"):
+        assert absent not in words
+    lying = open_page(practised=False, **LYING)
+    assert "the left clip is better" in lying.inner_text("#help")
+
+
+def test_the_help_tells_how_to_close_it_by_key_and_stays_away_then(run, open_page):
+    page = open_page(practised=False)
+    expect(page.locator("#help")).to_contain_text("Esc closes it, and the keys work")
+    page.keyboard.press("Escape")
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page.locator("#help")).to_be_hidden()
+
+
+def test_on_a_phone_buttons_and_swipes_answer(run, open_page):
+    page = open_page(**PHONE)
     page.tap("[data-action=left]")
     swipe(page, 260, 100)
     swipe(page, 100, 260)
@@ -573,6 +680,20 @@ def test_axe_finds_nothing_serious(run, server, open_page, theme, size):
     check_with_axe(page)
     page.goto(f"{server.address}/progress")
     check_with_axe(page)
+
+
+def test_the_table_of_people_fits_a_phone(run, server, open_page):
+    run.desk.add_invitation("Bartholomew of the long name", "z" * 43)
+    page = open_page(**PHONE)
+    press(page, "ArrowLeft")
+    wait_until(lambda: len(run.store.labels()) == 1)
+    (label,) = run.store.labels()
+    name = "Bartholomew of the long name"
+    run.store.add_labels([replace(label, id="other", labeler=name)])
+    page.goto(f"{server.address}/progress")
+    expect(page.locator(".people")).to_contain_text(name)
+    scroll = page.locator(".scroll")
+    assert scroll.evaluate("(box) => box.scrollWidth <= box.clientWidth")
 
 
 def test_a_chosen_theme_stays(open_page):

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from http_person import HttpPerson, judged
+from labelled_run import make_run
 from many_people import invite_all
 from scripted_person import ScriptedPerson
 from training import PREFRL, Training, check_nothing_left, wait_for
@@ -28,6 +29,7 @@ from prefrl.labels.store import LabelStore
 from prefrl.labels.teachers import Teacher
 from prefrl.run_directory import write_json
 from prefrl.run_status import this_process
+from prefrl.types import Label
 
 SMALL = [
     "moving-dot-position", "--labeler", "human", "--labels", "24", "--total-timesteps", "12000",
@@ -201,6 +203,24 @@ def test_labels_can_be_given_first_and_by_somebody_who_was_invited(gathered, vis
         assert store.counts().answered == 1
 
 
+@pytest.mark.parametrize(
+    ("has_pictures", "hint"), [(True, "prefrl replay {} --view"), (False, "prefrl gather ENV")]
+)
+def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path, has_pictures, hint):
+    made = make_run(tmp_path / "dot", pairs=has_pictures)
+    query = [*made.queries, None][0]
+    if query:
+        made.store.add_labels([Label("l", query.id, "owner", "left", 1e9, 1.5, query.left)])
+    made.store.close()
+    command = [PREFRL, "label", made.path, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+    assert line.startswith("0 pairs of clips wait for an answer: ")
+    assert hint.format(made.path) in line
+
+
 def test_twenty_people_at_once_lose_no_answer_and_no_pair_gets_more_than_two(gathered, visit):
     confirmed: list[str] = []
     end = time.monotonic() + 60
@@ -287,7 +307,7 @@ def wait_until_served(run: Path) -> None:
     ("arguments", "complaint"),
     [
         (["label", "nowhere"], "nowhere is no run"),
-        (["label", "RUN", "--revoke", "zoe"], "nobody called 'zoe' is invited"),
+        (["label", "RUN", "--revoke", "zoe"], "--revoke: nobody called 'zoe' is invited to RUN"),
         (["label", "RUN", "--invite", "owner"], "'owner' is somebody already"),
         (["label", "RUN", "--invite", "x" * 41], "a name of up to 40 characters"),
         (["label", "RUN", "--host", "0.0.0.0"], "add --allow-remote"),
@@ -308,7 +328,7 @@ def test_what_cannot_be_served_is_one_line_and_leaves_nothing(
         known = {"RUN": str(gathered), "TAKEN": str(taken.getsockname()[1])}
         assert main([known.get(argument, argument) for argument in arguments]) == 2
     err = capsys.readouterr().err
-    assert complaint in err
+    assert complaint.replace("RUN", str(gathered)) in err
     assert err.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 

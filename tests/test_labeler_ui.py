@@ -13,6 +13,7 @@ from labelled_run import TOKENS, LabelledRun, add_pairs, make_frames, make_run, 
 import labeler_ui
 from labeler_ui.app import create_app
 from labeler_ui.settings import Settings
+from prefrl.labels import people
 from prefrl.labels.codec import StoreError
 from prefrl.run_directory import write_json
 from prefrl.run_status import FITTING, WAITING, StatusFile
@@ -215,6 +216,23 @@ def test_strangers_are_slowed_down_too(app):
     codes = [client.get("/?token=guess", base_url=HOST).status_code for _ in range(210)]
     assert codes[0] == 401
     assert codes[-1] == 429
+
+
+def test_a_stranger_s_flood_asks_the_store_no_more_than_the_rate_allows(app, page, monkeypatch):
+    assert page.get("/api/status").status_code == 200
+    looked_up: list[str] = []
+    known = people.name_behind
+
+    def counted(connection, token):
+        looked_up.append(token)
+        return known(connection, token)
+
+    monkeypatch.setattr(people, "name_behind", counted)
+    client = app.test_client()
+    for number in range(400):
+        client.get(f"/?token=guess{number}", base_url=HOST)
+    assert len(looked_up) < 210
+    assert page.get("/api/status").status_code == 200  # though it comes from the same address
 
 
 def test_a_page_that_was_made_for_another_run_or_person_is_shut_out(run, app, page):
@@ -489,6 +507,27 @@ def test_the_agent_s_activity_is_shown(run):
     assert page.get("/api/status").json["activity"] == "stopped"
 
 
+def test_the_agent_does_not_wait_once_the_last_answer_is_given(tmp_path):
+    run = make_run(tmp_path / "dot", pairs=2, budget=2)
+    page = Page(create_app(run.path, Settings(port=PORT)).test_client(), TOKENS["anna"])
+    StatusFile(run.directory).update({"policy": WAITING})
+    for activity in ("waiting", "training"):
+        page.answer(page.lease(1)[0]["query"])
+        assert page.get("/api/status").json["activity"] == activity
+    run.store.close()
+
+
+def test_pairs_that_were_asked_beyond_the_budget_are_counted(tmp_path):
+    run = make_run(tmp_path / "dot", pairs=3, budget=2)
+    page = Page(create_app(run.path, Settings(port=PORT)).test_client(), TOKENS["anna"])
+    for given in (1, 2, 3):
+        page.answer(page.lease(1)[0]["query"])
+        status = page.get("/api/status").json
+        assert (status["given"], status["budget"]) == (given, 3)
+    assert "3 of 3 answers are given" in page.get("/progress").text
+    run.store.close()
+
+
 def test_a_repeat_asks_again_what_was_answered(run, clock):
     add_pairs(run.store, range(6, 20), (8, 8))
     app = create_app(run.path, Settings(port=PORT, clock=clock, repeat_share=1.0))
@@ -497,6 +536,7 @@ def test_a_repeat_asks_again_what_was_answered(run, clock):
         page.answer(page.lease(1)[0]["query"])
     (figures,) = page.get("/api/progress").json["labelers"]
     assert figures["repeats"] > 0
+    assert "Answers to pairs that came a second time are counted" in page.get("/progress").text
 
 
 def test_the_progress_page_draws_what_the_run_measured(run, page):

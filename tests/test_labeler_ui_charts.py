@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler_ui.charts import BOTTOM, LEFT, RIGHT, TOP, chart_of, round_marks, written
+from labeler_ui.charts import BOTTOM, LEFT, RIGHT, TOP, charts_of, round_marks, written
 from labeler_ui.curves import MOST_POINTS, Curve, curves_of
 from labeler_ui.instructions import GENERAL, instructions_for
 from labeler_ui.rates import Rate, RateLimit
@@ -23,9 +23,13 @@ def test_marks_enclose_the_values_and_are_few(one, other):
     assert 2 <= len(marks) <= 6
 
 
-@given(st.lists(st.tuples(st.floats(0, 1e7), numbers), min_size=1, max_size=30))
+def curve_of(*points):
+    return Curve("name", "Title", "note", "", list(points))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e7), numbers), min_size=2, max_size=30))
 def test_a_curve_lies_inside_its_chart(points):
-    chart = chart_of(Curve("name", "Title", "note", "", sorted(points)))
+    (chart,) = charts_of([curve_of(*sorted(points))])
     (line,) = chart.lines
     for place in line.points.split():
         x, y = map(float, place.split(","))
@@ -34,14 +38,34 @@ def test_a_curve_lies_inside_its_chart(points):
 
 
 def test_a_curve_without_points_has_no_line():
-    chart = chart_of(Curve("name", "Title", "note", "", []))
-    assert (chart.lines, chart.newest) == ([], None)
+    (chart,) = charts_of([curve_of()])
+    assert (chart.lines, chart.newest, chart.summary) == ([], None, "No figures yet")
+
+
+def test_a_single_value_is_said_in_words_and_not_drawn():
+    (chart,) = charts_of([curve_of((4000, 0.61))])
+    assert (chart.lines, chart.newest) == ([], "0.61")
+    assert chart.summary == "One value so far: 0.61 at step 4,000"
+
+
+def test_the_charts_of_a_run_end_at_the_same_step():
+    short, long = charts_of([curve_of((0, 1), (500, 2)), curve_of((0, 1), (1000, 2)), curve_of()])[
+        :2
+    ]
+    assert (
+        [tick.text for tick in short.x_ticks]
+        == ["0", "1k steps"]
+        == [tick.text for tick in long.x_ticks]
+    )
+    assert short.lines[0].end[0] == (LEFT + RIGHT) / 2
+    assert long.lines[0].end[0] == RIGHT
 
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [(0.12345, "", "0.123"), (-21, "", "−21"), (1412.3, "", "1,412"), (1_234_567, "", "1.23M"),
-     (87.4, "%", "87%"), (45_600, "", "45.6k")],
+     (87.4, "%", "87%"), (45_600, "", "45.6k"),
+     (1359, "/h", "1,359/h"), (45_600, "/h", "45.6k/h")],
 )  # fmt: skip
 def test_values_are_written_as_people_do(value, unit, text):
     assert written(value, unit) == text

@@ -81,15 +81,29 @@ def test_a_frame_is_black_but_for_the_four_pixels_of_the_dot(continuous: bool) -
         assert frame.sum() == 4 * 3 * 255
 
 
-def test_the_position_form_renders_what_the_pixel_form_observes() -> None:
+def test_both_forms_render_what_the_pixel_form_observes_over_a_dim_cross() -> None:
     pixels, position = MovingDot(pixels=True), MovingDot(pixels=False)
     frame, _ = pixels.reset(seed=1)
     position.reset(seed=1)
-    assert np.array_equal(position.render(), frame)
     for action in (1, 2, 3, 4, 0, 2, 2):
+        for env in (pixels, position):
+            assert np.array_equal(np.where(env.render() < 128, 0, 255), frame)
         frame = pixels.step(action)[0]
         position.step(action)
-        assert np.array_equal(position.render(), frame)
+
+
+@pytest.mark.parametrize(("height", "width"), [(210, 160), (64, 64), (3, 9)])
+def test_people_see_where_the_centre_is(height: int, width: int) -> None:
+    env = MovingDot(height=height, width=width)
+    env.reset(options={"start": (0, 0)})
+    env.step(0)
+    dim = np.argwhere(env.render()[:, :, 0] == 80)
+    target = np.array([(height - 2) // 2, (width - 2) // 2])
+    if height > 20:
+        assert dim.mean(0).tolist() == (target + 0.5).tolist()  # of the four pixels of a dot there
+        assert len(dim) == 2 * 2 * 14 - 4
+    env.reset(options={"start": (target[1], target[0])})
+    assert (env.render()[target[0] : target[0] + 2, target[1] : target[1] + 2] == 255).all()
 
 
 @pytest.mark.parametrize(

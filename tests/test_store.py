@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateTable
 
 from prefrl.labels import schema
 from prefrl.labels.store import LabelStore, StoreError
-from prefrl.types import Label, Query
+from prefrl.types import WITHDRAWN, Label, Query
 
 TASK = {"env": "moving-dot", "observation_shape": [4, 84, 84]}
 
@@ -201,6 +201,15 @@ def test_counts_by_answer(store, clips):
     assert counts.by_answer == {"left": 1, "right": 0, "equal": 2, "incomparable": 0}
 
 
+def test_counts_leave_out_what_was_taken_back_or_answered_anew(store, clips):
+    queries = fill(store, clips)
+    store.add_labels([label(queries[0], "left"), label(queries[1], "equal")])
+    store.add_labels([label(queries[0], "right"), label(queries[1], WITHDRAWN)])
+    counts = store.counts()
+    assert (counts.queries, counts.answered, counts.labels) == (3, 1, 1)
+    assert counts.by_answer == {"left": 0, "right": 1, "equal": 0, "incomparable": 0}
+
+
 def test_a_copy_holds_what_was_answered_and_copying_twice_adds_nothing(tmp_path, store, clips):
     queries = fill(store, clips)
     store.add_queries([Query(queries[0].left, queries[0].right, repeat_of=queries[0].id)], {})
@@ -383,4 +392,5 @@ def test_threads_can_share_a_store(store, clips):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert store.counts().labels == 4 * 10 * len(queries)
+    assert len(store.labels()) == 4 * 10 * len(queries)
+    assert store.counts().labels == 4 * len(queries)

@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 DOT = 2
+CROSS_ARM, CROSS_GREY = 6, 80  # darker by far than the dot, so that nothing is taken for it
 FRAMES_PER_SECOND = 60
 
 # (x, y) per frame of the actions stay, up, right, down, left; row 0 of a frame is its top.
@@ -137,15 +138,22 @@ class MovingDot(gymnasium.Env[NDArray[Any], Any]):
         )
 
     def render(self) -> NDArray[np.uint8]:
-        """The frame, `[H, W, 3] uint8`."""
+        """The frame as people see it: with a dim cross at the centre, `[H, W, 3] uint8`."""
         frame = np.zeros((self.height, self.width, 3), np.uint8)
+        row, column = self._target_y, self._target_x
+        down, across = slice(row, row + DOT), slice(column, column + DOT)
+        frame[max(row - CROSS_ARM, 0) : row + DOT + CROSS_ARM, across] = CROSS_GREY
+        frame[down, max(column - CROSS_ARM, 0) : column + DOT + CROSS_ARM] = CROSS_GREY
+        return self._with_dot(frame)
+
+    def _with_dot(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         row, column = round(self._y), round(self._x)
         frame[row : row + DOT, column : column + DOT] = 255
         return frame
 
     def _observation(self) -> NDArray[Any]:
         if self.pixels:
-            return self.render()
+            return self._with_dot(np.zeros((self.height, self.width, 3), np.uint8))
         return np.array((self._x, self._y, self._moved_x, self._moved_y), np.float32)
 
     def _random_start(self) -> tuple[float, float]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from flask import url_for
 
-from labeler_ui.charts import chart_of
+from labeler_ui.charts import charts_of
 from labeler_ui.curves import curves_of
-from labeler_ui.labelers import labelers_table
+from labeler_ui.labelers import ANSWER_NAMES, labelers_table
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, RunError, finite, read_object
@@ -79,7 +79,7 @@ def _head(entry: Entry) -> Facts:
 
 def _curves(run: RunDirectory) -> dict[str, Any]:
     try:
-        return {"charts": [chart_of(curve) for curve in curves_of(run)], "damage": ""}
+        return {"charts": charts_of(curves_of(run)), "damage": ""}
     except RunError as error:
         return {"charts": [], "damage": f"The figures cannot be read: {text(str(error))}"}
 
@@ -110,7 +110,7 @@ def _labels(run: RunDirectory) -> dict[str, Any]:
             people = labelers_table(LabelDesk(store, np.random.default_rng(0)))
     except (StoreError, TypeError, ValueError) as error:  # SQLite keeps texts in any column
         return {"answers": [], "labels_note": f"The labels cannot be read: {text(str(error))}"}
-    answers = [(answer, number(n)) for answer, n in counts.by_answer.items()]
+    answers = [(ANSWER_NAMES[answer], number(n)) for answer, n in counts.by_answer.items()]
     note = f"{number(counts.answered)} of {number(counts.queries)} pairs are answered."
     return {"answers": answers, "labels_note": note, **people}
 

@@ -1,6 +1,6 @@
 /** The label page: what happens when. What it looks like is in `screen.js`. */
 
-import { request, uuid } from "./api.js";
+import { Refused, request, uuid } from "./api.js";
 import { listen } from "./controls.js";
 import { Given } from "./given.js";
 import { Outbox } from "./outbox.js";
@@ -30,6 +30,7 @@ let practised = [];
 let shown = null;
 let shownAt = 0;
 let status = null;
+let hasEnded = false; // all answers are given and saved, and the server has gone
 
 // --- answers -------------------------------------------------------------------------------------
 
@@ -55,12 +56,13 @@ function give(choice) {
 }
 
 function undo() {
+  const last = practice.length ? practised.pop() : given.takeLast();
+  if (!last) return screen.say("There is nothing to take back.");
   if (practice.length) {
-    if (practised.length) practice.unshift(practised.pop());
+    practice.unshift(last);
+    sayPracticePair();
     return advance();
   }
-  const last = given.takeLast();
-  if (!last) return screen.say("There is nothing to take back.");
   outbox.add("/api/undo", { id: uuid(), session, query: last.query });
   screen.say("Taken back: answer this pair again.");
   pairs.restore(last);
@@ -84,28 +86,33 @@ function refused(path, body, error) {
 // --- pairs ---------------------------------------------------------------------------------------
 
 function advance() {
-  const pair = (practice.length ? practice[0] : pairs.first) ?? null;
+  const pair = (practice.length ? practice[0] : !hasEnded && pairs.first) || null;
   if (pair !== shown) {
     shown = pair;
     shownAt = performance.now();
     if (pair) player.show(pair.films);
     else player.clear();
   }
-  screen.showPresence(shown, status);
+  screen.showPresence(shown, status, hasEnded);
+  screen.showStatus(status, pairs.ahead, hasEnded);
 }
 
 async function refill() {
+  let failure = null;
   try {
     await pairs.fill();
-    screen.showUnsaved(outbox.size, null);
   } catch (error) {
-    screen.showUnsaved(outbox.size, error);
+    failure = error;
   }
+  const isDone = status !== null && status.given >= status.budget && !outbox.size;
+  hasEnded = isDone && failure !== null && !(failure instanceof Refused);
+  screen.showUnsaved(outbox.size, hasEnded ? null : failure);
+  advance();
 }
 
 function onStatus(news) {
   status = news;
-  screen.showStatus(news);
+  screen.showStatus(status, pairs.ahead, hasEnded);
 }
 
 /** From the press of a key to the paint of the next pair's first frame. */
@@ -121,9 +128,13 @@ function startPractice() {
   practice = practicePairs();
   practised = [];
   screen.ask("Which dot gets closer to the ring?");
-  screen.say("Practice pair 1 of 3. Nothing of this is stored.");
+  sayPracticePair();
   help.close();
   advance();
+}
+
+function sayPracticePair() {
+  screen.say(`Practice pair ${practised.length + 1} of 3. Nothing of this is stored.`);
 }
 
 function tryOut(choice) {
@@ -138,7 +149,6 @@ function tryOut(choice) {
 function endPractice() {
   practice = [];
   screen.ask(question);
-  localStorage[`${place}practised`] = "yes";
   help.close();
   advance();
 }
@@ -163,7 +173,10 @@ const ACTIONS = {
 };
 
 listen(document.querySelector("#stage"), act);
-help.addEventListener("close", () => (shownAt = performance.now()));
+help.addEventListener("close", () => {
+  shownAt = performance.now();
+  localStorage[`${place}practised`] = "yes"; // or did without
+});
 if (!localStorage[`${place}practised`]) help.showModal();
 addEventListener("pagehide", () => {
   if (outbox.size) return; // of a pair that is given back, others may take the answer's place

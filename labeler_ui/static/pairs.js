@@ -33,6 +33,11 @@ export class Pairs {
     return this.#queue[0]?.films && this.#queue[0];
   }
 
+  /** How many this tab holds for after the first. */
+  get ahead() {
+    return Math.max(0, this.#queue.length - 1);
+  }
+
   /** Lets go of an answered pair. */
   remove(pair) {
     this.#answered.add(pair.query);

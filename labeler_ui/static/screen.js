@@ -6,18 +6,33 @@ const ACTIVITY = {
   training: "agent is training",
   stopped: "agent is not running",
 };
+// What it means, by what the agent did last, that the server has gone.
+const RUN_ENDED =
+  "the run has ended: prefrl serve and prefrl replay show what the agent has learnt.";
+const ENDED = { waiting: RUN_ENDED, training: RUN_ENDED, stopped: "this page is closed." };
 
-/** The line of figures, and the bar that fills with the budget. */
-export function showStatus(status) {
-  const { given, budget, answers_per_hour: pace, seconds_left: left, ready, activity } = status;
+/**
+ * The line of figures, and the bar that fills with the budget. `ahead` is how many pairs this tab
+ * holds beside the one on the screen: the server does not count what is lent.
+ */
+export function showStatus(status, ahead, hasEnded) {
+  if (!status) return;
+  const { given, budget, answers_per_hour: pace, seconds_left: left, activity } = status;
   find("#given").textContent = `${number.format(given)} of ${number.format(budget)} answers`;
   find("#pace").textContent = pace === null ? "– an hour" : `${number.format(pace)} an hour`;
   find("#left-over").textContent = left === null ? "– left" : `${duration(left)} left`;
-  find("#activity").textContent = ACTIVITY[activity];
-  find("#activity").dataset.activity = activity;
-  find("#ready").textContent = `${number.format(ready)} ${ready === 1 ? "pair" : "pairs"} ready`;
+  const hasRunEnded = hasEnded && activity !== "stopped";
+  find("#activity").textContent = hasRunEnded ? "the run has ended" : ACTIVITY[activity];
+  find("#activity").dataset.activity = hasRunEnded ? "stopped" : activity;
+  find("#ready").textContent = readiness(status.ready + ahead);
+  for (const stale of ["#pace", "#left-over", "#ready"]) find(stale).hidden = given >= budget;
   find("#budget").max = budget || 1;
   find("#budget").value = given;
+}
+
+function readiness(pairs) {
+  if (!pairs && find("#stage").dataset.query) return "the last pair ready";
+  return `${number.format(pairs)} ${pairs === 1 ? "pair" : "pairs"} ready`;
 }
 
 function duration(seconds) {
@@ -56,18 +71,19 @@ export function showPlayback({ isPaused, speed, position }) {
 }
 
 /** With or without a pair on the screen. The reason stands where the clips would be. */
-export function showPresence(pair, status) {
+export function showPresence(pair, status, hasEnded) {
   const isThere = pair !== null;
   find("#stage").classList.toggle("vacant", !isThere);
   find("#stage").dataset.query = pair?.query ?? "";
-  find("#vacancy").textContent = isThere ? "" : vacancy(status);
+  find("#vacancy").textContent = isThere ? "" : vacancy(status, hasEnded);
   for (const button of document.querySelectorAll("#answers button")) {
     button.setAttribute("aria-disabled", String(!isThere));
   }
 }
 
-function vacancy(status) {
+function vacancy(status, hasEnded) {
   if (!status) return "Fetching the first pairs …";
+  if (hasEnded) return `All answers are given, and ${ENDED[status.activity]} Thank you.`;
   if (status.given >= status.budget) return "All answers are given. Thank you.";
   if (status.activity === "stopped" && !status.ready) {
     return "No pair is left to compare, and the agent is not running.";

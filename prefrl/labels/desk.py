@@ -248,7 +248,7 @@ class LabelDesk:
             UnknownId: Nobody of this name is invited.
         """
         with self._store.transaction(writes=True) as connection:
-            people.revoke(connection, self._store.name, name)
+            people.revoke(connection, name)
 
     def labeler_of(self, token: str) -> str | None:
         """Whom a token stands for; None for one that is unknown or was revoked."""

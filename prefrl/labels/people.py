@@ -19,7 +19,7 @@ def invite(connection: sa.Connection, name: str, token: str) -> None:
         connection.execute(INVITATIONS.insert().values(name=name, **row))
 
 
-def revoke(connection: sa.Connection, store_name: str, name: str) -> None:
+def revoke(connection: sa.Connection, name: str) -> None:
     """End the name's invitation.
 
     Raises:
@@ -28,7 +28,7 @@ def revoke(connection: sa.Connection, store_name: str, name: str) -> None:
     invited = INVITATIONS.c.name == name, INVITATIONS.c.revoked_at.is_(None)
     ended = connection.execute(INVITATIONS.update().where(*invited).values(revoked_at=time()))
     if not ended.rowcount:
-        raise UnknownId(f"{store_name}: nobody called {name!r} is invited")
+        raise UnknownId(f"nobody called {name!r} is invited")
 
 
 def name_behind(connection: sa.Connection, token: str) -> str | None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from prefrl.labels.codec import StoreError, decode_clip, encode_clip
 from prefrl.labels.database import Database
-from prefrl.labels.events import answered_by, insert_labels
+from prefrl.labels.events import STANDS, answered_by, insert_labels
 from prefrl.labels.figures import error_rate, standing
 from prefrl.labels.schema import (
     CLIPS,
@@ -67,7 +67,7 @@ class StoreCounts:
     Attributes:
         queries: Pairs asked about.
         answered: Those with at least one answer that counts, `incomparable` included.
-        labels: Raw answers, those superseded or taken back included.
+        labels: Answers that count: each person's last one to a pair, unless it was taken back.
         by_answer: The same answers by kind.
     """
 
@@ -252,7 +252,7 @@ class LabelStore(Database):
         by_answer = (
             sa.select(LABELS.c.answer, sa.func.count().label("n"))
             .join_from(LABELS, QUERIES)
-            .where(trains, LABELS.c.answer != WITHDRAWN)
+            .where(trains, STANDS)
             .group_by(LABELS.c.answer)
         )
         queries = sa.select(sa.func.count(QUERIES.c.id)).where(trains)

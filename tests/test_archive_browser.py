@@ -72,6 +72,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_run(path / "people", pairs=3, size=(8, 8))
     made.store.close()
     write_figures(made.directory, [1.0, 2.0])
+    made.directory.log.write_text(
+        f"2026-01-01T00:00:00+00:00  warning: {'a long line ' * 30}\n" * 40
+    )
     frames = [np.full((64, 64, 3), 4 * i, np.uint8) for i in range(20)]
     write_mp4(made.directory.videos / "evaluation.mp4", frames, 15)
     return path

@@ -176,7 +176,7 @@ def test_a_policy_of_plain_sb3_scores_in_a_replay_as_in_sb3(plain, tmp_path, cap
     trusted = ["--sb3-zip", str(plain), "--i-trust-this-file", "--deterministic"]
     assert main(["replay", str(run.path), *trusted, "--seed", "3", "--episodes", "2"]) == 0
     video = Path(capsys.readouterr().out.strip())
-    assert video.name == "replay-sb3-plain-seed3-deterministic.mp4"
+    assert video.name == "replay-sb3-plain-seed3-deterministic-episodes2.mp4"
     record = json.loads(video.with_suffix(".json").read_text())
     venv = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
     venv.seed(3)

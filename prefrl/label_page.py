@@ -84,7 +84,7 @@ def serve_page(
         _print_invitation(run, invite, served["host"], served["port"], console)
         return 0
     with LabelStore.open(run.labels) as store:
-        console.print(_waiting(path, store), soft_wrap=True)
+        console.print(_waiting(path, store), soft_wrap=True, markup=False)
     label = replace(
         label,
         instructions=instructions or label.instructions,

@@ -41,7 +41,7 @@ def measure(run: Path, each: int) -> dict[str, float]:
     arguments = [
         PREFRL, "train", "moving-dot-position", "--labeler", "human", "--overlap", str(OVERLAP),
         "--labels", str(PEOPLE * each), "--label.initial-fraction", "0.005", "--label.no-wait",
-        "--total-timesteps", "100000000", "--run-dir", str(run),
+        "--total-timesteps", "100000000", "--label.schedule-end", "0.01", "--run-dir", str(run),
     ]  # fmt: skip
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as training:
         assert training.stdout is not None

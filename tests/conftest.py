@@ -4,13 +4,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from reward_side import CONFIG, MakeSide, Side, build_side
 from scripted_person import CHROMIUM_OPTIONS
 from training import Train, Training
 
+from prefrl.config import Config
 from prefrl.types import Clip
 
 MakeClip = Callable[..., Clip]
@@ -82,6 +85,21 @@ def train(tmp_path: Path) -> Iterator[Train]:
         for process in training.members():
             process.kill()
         training.process.wait(timeout=10)
+
+
+@pytest.fixture
+def make_side(tmp_path: Path) -> Iterator[MakeSide]:
+    """Builds reward sides; those of the same name share a run's directory and label store."""
+    sides: list[Side] = []
+
+    def make(config: Config = CONFIG, name: str = "run", labeler: Any = None) -> Side:
+        sides.append(build_side(tmp_path / name, config, labeler))
+        return sides[-1]
+
+    yield make
+    for side in sides:
+        side.loop.metrics.close()
+        side.loop.store.close()
 
 
 @pytest.fixture(scope="session")

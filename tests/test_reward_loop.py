@@ -1,65 +1,16 @@
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from reward_side import CONFIG, LENGTH, TASK, Side, some_clips, with_label
 
-from prefrl.config import Config, LabelConfig, PolicyConfig, RewardConfig
-from prefrl.labels.desk import LabelDesk
-from prefrl.labels.oracle import Oracle
-from prefrl.labels.store import LabelStore
-from prefrl.metrics import Metrics, read_metrics
+from prefrl.metrics import read_metrics
 from prefrl.reward.checkpoint import load_reward
-from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.reward.inputs import InputSpec
-from prefrl.reward.loop import RewardLoop, run_until
+from prefrl.reward.loop import run_until
 from prefrl.reward.schedule import NEVER
-from prefrl.reward.trainer import Stopped, Trainer
-from prefrl.run_directory import RunDirectory
-from prefrl.types import Answer, Clip, ClipPair, Film, Label, Query, RewardSnapshot, TaskSpaces
-
-torch.set_num_threads(1)
-
-LENGTH, D = 4, 3
-FILM = Film(np.zeros((LENGTH + 1, 2, 2, 3), np.uint8), 15.0)
-SPACES = TaskSpaces((D,), 4, 0)
-TASK = {"environment": "none"}
-
-CONFIG = Config(
-    policy=PolicyConfig(n_envs=1),
-    predictor=RewardConfig(pretrain_epochs=2, round_epochs=1, hidden=(8, 8)),
-    label=LabelConfig(budget=40, initial_fraction=0.25, round_labels=6, schedule_end=0.8),
-    total_timesteps=1000,
-)
-
-
-class FakeLink:
-    """What the policy would send, and what it would get."""
-
-    def __init__(self) -> None:
-        self.waiting: list[ClipPair] = []
-        self.published: list[RewardSnapshot] = []
-
-    def receive(self) -> list[ClipPair]:
-        pairs, self.waiting = self.waiting, []
-        return pairs
-
-    def publish(self, snapshot: RewardSnapshot) -> None:
-        self.published.append(snapshot)
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def progress(self, values: Mapping[str, float | str]) -> None:
-        assert all(isinstance(value, float | int | str) for value in values.values())
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+from prefrl.reward.trainer import Stopped
+from prefrl.types import Clip, Label, Query, RewardSnapshot
 
 
 class LabelsByName:
@@ -72,93 +23,6 @@ class LabelsByName:
 
     def answer(self, query: Query, left: Clip, right: Clip) -> Label:
         return Label(f"{query.id}:x", query.id, self.name, self._answer, 1.0, 0.0, query.left)
-
-
-@dataclasses.dataclass
-class Side:
-    """A reward side and all that it was given."""
-
-    loop: RewardLoop
-    link: FakeLink
-    listener: Listener
-
-    def turns(self) -> int:
-        """Turn until there is nothing to do; how often there was."""
-        for n in range(200):
-            if not self.loop.turn():
-                return n
-        raise AssertionError("it never rests")
-
-    def send(self, clips: list[Clip], env_step: int) -> None:
-        """As the policy does, two by two; with films where people label."""
-        films = (FILM, FILM) if self.loop.labeler is None else None
-        for first, second in zip(clips[::2], clips[1::2], strict=True):
-            self.link.waiting.append(ClipPair(first, second, env_step, films))
-
-    def answers(self, n: int, answer: Answer = "left") -> None:
-        """Somebody answers so many queries, the oldest first."""
-        desk = LabelDesk(self.loop.store, np.random.default_rng(0), repeat_share=0.0)
-        for _ in range(n):
-            now = time.time()
-            self.loop.turn()  # puts the next pair before them
-            (lease,) = desk.lease("anna", "page", 1, 60.0, now)
-            label = Label(
-                f"{lease.query.id}:anna", lease.query.id, "anna", answer, now, 1.0, lease.shown_left
-            )
-            desk.answer(label, "page", now)
-
-
-MakeSide = Callable[..., Side]
-
-
-@pytest.fixture
-def make_side(tmp_path) -> Iterator[MakeSide]:
-    """Builds reward sides; those of the same name share a run's directory and label store."""
-    sides: list[Side] = []
-
-    def make(config: Config = CONFIG, name: str = "run", labeler: Any = None) -> Side:
-        if labeler is None and config.label.labeler == "oracle":
-            labeler = Oracle(np.random.default_rng(0))
-        run = RunDirectory(tmp_path / name)
-        if not run.labels.exists():
-            run.path.mkdir()
-            LabelStore.create(run.labels, TASK).close()
-        generator = torch.Generator().manual_seed(0)
-        ensemble = RewardEnsemble(
-            InputSpec(SPACES, ("observation", "action")), config.predictor, torch.device("cpu"),
-            torch.float32, generator,
-        )  # fmt: skip
-        link, listener = FakeLink(), Listener()
-        loop = RewardLoop(
-            config, run, TASK, LabelStore.open(run.labels),
-            labeler, Trainer(ensemble, config.predictor, 0), link, Metrics(run, "reward"), listener,
-        )  # fmt: skip
-        sides.append(Side(loop, link, listener))
-        return sides[-1]
-
-    yield make
-    for side in sides:
-        side.loop.metrics.close()
-        side.loop.store.close()
-
-
-def some_clips(n: int, seed: int = 0, rewards: float | None = None) -> list[Clip]:
-    rng = np.random.default_rng(seed)
-    return [
-        Clip(
-            rng.normal(size=(LENGTH + 1, D)).astype(np.float32),
-            np.zeros(LENGTH + 1, np.bool_),
-            rng.integers(0, 4, LENGTH),
-            rng.normal(size=LENGTH).astype(np.float32) if rewards is None
-            else np.full(LENGTH, rewards, np.float32),
-            seed * 1000 + i,
-        )
-        for i in range(n)
-    ]  # fmt: skip
-
-
-def with_label(**settings: Any) -> Config:
-    return dataclasses.replace(CONFIG, label=dataclasses.replace(CONFIG.label, **settings))
 
 
 # --- the order of things ------------------------------------------------------------------------
@@ -353,6 +217,27 @@ def test_repeats_do_not_train(make_side):
     assert side.link.published[0].n_labels == 10
 
 
+def test_the_measured_error_rate_follows_the_repeats(make_side):
+    config = dataclasses.replace(
+        CONFIG, predictor=dataclasses.replace(CONFIG.predictor, error_rate="measured")
+    )
+    side = make_side(config)
+    side.send(some_clips(20), 0)
+    side.turns()
+    before = side.loop.trainer.error_rate
+    assert before == pytest.approx(0.1)
+    for label in side.loop.store.labels():
+        query = next(p for p in side.loop.ring.preferences if p.query_id == label.query_id)
+        again = Query(query.left.id, query.right.id, repeat_of=label.query_id)
+        other = {"left": "right", "right": "left"}[label.answer]
+        side.loop.store.add_queries([again], {})
+        side.loop.store.add_labels([dataclasses.replace(
+            label, id=f"{label.id}:again", query_id=again.id, answer=other)])  # fmt: skip
+    side.send(some_clips(2, seed=9), 400)
+    side.turns()
+    assert side.loop.trainer.error_rate > 2 * before
+
+
 # --- nothing left to ask ------------------------------------------------------------------------
 
 
@@ -399,183 +284,6 @@ def test_a_pool_too_small_for_the_initial_labels_still_teaches_before_the_first_
     assert side.link.published[0].n_labels == 6
     assert side.link.published[0].means.any()  # those of a fitted ensemble
     assert any("4 labels were not asked for" in warning for warning in side.listener.warnings)
-
-
-# --- people -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def people(make_side, monkeypatch) -> MakeSide:
-    """Builds reward sides whose labelers are people; they are looked after at every turn."""
-    monkeypatch.setattr("prefrl.reward.asking.LOOK_EVERY_S", 0.0)
-    return lambda **settings: make_side(with_label(labeler="human", ahead=3, **settings))
-
-
-def test_people_have_always_a_few_pairs_before_them_from_the_first_clips_on(people):
-    side = people()
-    side.send(some_clips(4), 0)  # of 20 that the random policy sends
-    side.turns()
-    assert side.loop.desk.ready(time.time()) == 3
-    side.send(some_clips(16, seed=1), 800)
-    for answered in range(0, 21, 3):
-        assert side.loop.store.counts().queries == answered + 3
-        side.answers(3)
-        side.turns()
-
-
-def test_before_the_first_clips_come_nothing_is_asked_and_nothing_given_up(people):
-    side = people()
-    assert side.turns() == 0
-    side.send(some_clips(2), 0)
-    for _ in range(5):
-        side.turns()
-    assert side.listener.warnings == []  # one pair; more clips will come
-    assert side.loop.desk.unanswered() == 1
-
-
-def test_who_is_alone_has_pairs_though_each_should_be_answered_by_two(people):
-    side = people(overlap=2)
-    side.send(some_clips(20), 0)
-    side.answers(10)
-    side.turns()
-    assert [snapshot.n_labels for snapshot in side.link.published] == [10]
-    assert side.loop.desk.ready(time.time(), "anna") >= 3
-
-
-def test_no_more_of_the_budget_is_asked_early_than_a_few_pairs(people):
-    side = people()
-    side.send(some_clips(20), 0)
-    side.answers(13)
-    side.turns()
-    assert side.loop.store.counts().queries == 13  # 10 initial ones, and 3 ahead of time
-    step = side.loop.asker.schedule.first_step_with(12)
-    side.send(some_clips(2, seed=4), step)
-    side.turns()
-    assert side.loop.store.counts().queries == 15
-
-
-def test_the_reward_side_does_not_wait_for_people(people):
-    side = people()
-    side.send(some_clips(20), 0)
-    assert side.turns() <= 2  # and then there is nothing to do
-    assert side.loop.trainer.rounds == 0
-
-
-def test_a_round_of_answers_is_trained_on_and_not_a_part_of_one(people):
-    side = people()
-    side.send(some_clips(20), 800)
-    side.turns()
-    side.answers(9)
-    side.turns()
-    assert side.link.published == []
-    side.answers(1)
-    side.turns()
-    assert [snapshot.n_labels for snapshot in side.link.published] == [10]
-    for n in (3, 2, 1):
-        side.answers(n)
-        side.turns()
-    assert [snapshot.n_labels for snapshot in side.link.published] == [10, 16]
-
-
-def test_the_last_answers_are_trained_on_though_they_fill_no_round(people):
-    side = people(budget=13)
-    side.send(some_clips(20), 0)
-    side.turns()
-    for n in (10, 3):
-        side.answers(n)
-        side.turns()
-    assert [snapshot.n_labels for snapshot in side.link.published] == [10, 13]
-    assert side.link.published[-1].pause_at_env_step == NEVER
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_the_policy_waits_for_people_unless_told_not_to(people, waits):
-    side = people(wait=waits)
-    side.send(some_clips(20), 0)
-    side.turns()
-    side.answers(10)
-    side.turns()
-    pause = side.loop.asker.schedule.pause_step(10, 6)
-    assert side.link.published[-1].pause_at_env_step == (pause if waits else NEVER)
-
-
-def test_it_is_known_which_answers_were_trained_on(people):
-    side = people()
-    side.send(some_clips(20), 0)
-    side.turns()
-    side.answers(10)
-    side.turns()
-    side.answers(1)
-    side.turns()
-    queries = [label.query_id for label in side.loop.store.labels()]
-    undone = [
-        side.loop.desk.withdraw(f"undo {query}", query, "anna", "page", 60.0, 0.0)
-        for query in queries
-    ]
-    assert [withdrawal.trained for withdrawal in undone] == [True] * 10 + [False]
-
-
-def test_a_stop_leaves_queries_with_pictures_for_the_rest_of_the_budget(people):
-    side = people()
-    side.send(some_clips(20), 0)
-    side.turns()
-    side.answers(7)
-    side.loop.leave_queries()
-    assert side.loop.desk.unanswered() == 40 - 7
-    assert len(side.loop.store.pairs()) == 40  # all different
-
-
-def test_a_stop_before_there_are_clips_leaves_nothing_and_does_not_fail(people):
-    side = people()
-    side.loop.leave_queries()
-    assert side.loop.desk.unanswered() == 0
-
-
-def test_people_who_have_answered_all_that_can_be_asked_are_not_waited_for(people):
-    side = people(pool_size=5)  # ten pairs, and not one more
-    side.send([*some_clips(5), *some_clips(1)], 800)
-    side.turns()
-    side.answers(9)
-    side.turns()
-    assert side.listener.warnings == []  # one is not answered yet
-    side.answers(1)
-    for _ in range(40):
-        side.turns()
-    assert any("no new pair of clips was left" in warning for warning in side.listener.warnings)
-    assert side.link.published[-1].pause_at_env_step == NEVER
-
-
-def test_clips_without_pictures_are_not_put_to_people(people, make_side):
-    oracle = make_side()
-    oracle.send(some_clips(20), 0)
-    oracle.turns()
-    side = people()
-    side.loop.start_with_stored_clips()
-    assert len(side.loop.pool) > 10
-    side.send(some_clips(4, seed=3), 0)
-    side.turns()
-    assert side.loop.desk.unanswered() == side.loop.desk.ready(time.time()) == 3
-
-
-def test_the_measured_error_rate_follows_the_repeats(make_side):
-    config = dataclasses.replace(
-        CONFIG, predictor=dataclasses.replace(CONFIG.predictor, error_rate="measured")
-    )
-    side = make_side(config)
-    side.send(some_clips(20), 0)
-    side.turns()
-    before = side.loop.trainer.error_rate
-    assert before == pytest.approx(0.1)
-    for label in side.loop.store.labels():
-        query = next(p for p in side.loop.ring.preferences if p.query_id == label.query_id)
-        again = Query(query.left.id, query.right.id, repeat_of=label.query_id)
-        other = {"left": "right", "right": "left"}[label.answer]
-        side.loop.store.add_queries([again], {})
-        side.loop.store.add_labels([dataclasses.replace(
-            label, id=f"{label.id}:again", query_id=again.id, answer=other)])  # fmt: skip
-    side.send(some_clips(2, seed=9), 400)
-    side.turns()
-    assert side.loop.trainer.error_rate > 2 * before
 
 
 # --- labels that are there already --------------------------------------------------------------

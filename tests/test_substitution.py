@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -330,3 +331,18 @@ def test_a_policy_that_has_cut_no_clip_yet_waits_for_nobody(tmp_path):
         loop.take_latest_snapshot()
         loop.wait_for_overdue_labels()
     assert loop.recorder.last_pair is None
+
+
+def test_the_networks_are_built_while_the_first_snapshot_is_waited_for(tmp_path):
+    link, asked = FakeLink(), itertools.count()
+    with Metrics(RunDirectory.create(tmp_path / "run"), "policy") as metrics:
+        loop = PolicyLoop(
+            make_config("ppo"), RunDirectory(tmp_path / "run"), link,
+            lambda snapshot: StubPredictor(), 2, torch.device("cpu"), torch.float32, metrics,
+            Silent(), lambda: next(asked) > 1000,
+        )  # fmt: skip
+        held = link.latest_snapshot
+        link.latest_snapshot = lambda: held() if "model" in vars(loop) else None
+        loop.learn()
+    loop.venv.close()
+    assert loop.snapshot is not None

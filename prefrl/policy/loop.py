@@ -158,6 +158,8 @@ class PolicyLoop:
         self.take_latest_snapshot()
         gathered = 2 * self.recorder.pairs_sent >= self.random_clips
         doing = WAITING if gathered else "acting at random"
+        if gathered:
+            _ = self.model  # built while the first labels are waited for
         self.reporter.progress({"env_steps": self.recorder.env_steps, "policy": doing})
         out_of_budget = self.recorder.env_steps >= self.config.total_timesteps
         return self.snapshot is not None or out_of_budget or self.stopped()

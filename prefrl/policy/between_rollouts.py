@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prefrl.policy.loop import PolicyLoop
 
 RECENT_EPISODES = 20  # the training return shown is the mean over so many
+LOG_EVERY = 500  # steps at least: A2C's rollouts are short, and the paper's run has 600,000 of them
 SAVE_EVERY_S = 30  # what a killed run loses of its policy at most
 
 
@@ -50,6 +51,7 @@ class BetweenRollouts(BaseCallback):
         self._predicted_returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._trained_since: float | None = None
         self._saved_at = time.perf_counter()
+        self._log_at = loop.recorder.env_steps
         self._last_rate = (loop.recorder.env_steps, time.perf_counter())
         every = loop.config.film_every
         self._film_at = loop.recorder.env_steps + every if every else math.inf
@@ -79,9 +81,10 @@ class BetweenRollouts(BaseCallback):
         if loop.config.reward == "learned":
             with loop.stopwatch("predict"):
                 values = self._substitute()
-        values |= self._episodes()
-        loop.metrics.write(values, recorder.env_steps)
-        self._log_timing()
+        if recorder.env_steps >= self._log_at:
+            loop.metrics.write(values | self._episodes(), recorder.env_steps)
+            self._log_timing()
+            self._log_at = recorder.env_steps + LOG_EVERY
         if time.perf_counter() - self._saved_at > SAVE_EVERY_S:
             loop.save("last")
             self._saved_at = time.perf_counter()
@@ -162,7 +165,7 @@ class BetweenRollouts(BaseCallback):
         loop.reporter.progress(progress)
 
     def _recent_rate(self, step: int) -> float:
-        """Steps a second since the last rollout, its update included."""
+        """Steps a second since the last figures, updates included."""
         now, (before, since) = time.perf_counter(), self._last_rate
         self._last_rate = (step, now)
         return (step - before) / (now - since)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.stats
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -219,6 +218,8 @@ def _both(pairs: NDArray[np.float64]) -> dict[str, float | None]:
     """Pearson's and Spearman's coefficient; null where one side is constant."""
     if len(pairs) < 2 or (pairs.std(0) < 1e-9).any():
         return {"pearson": None, "spearman": None}
+    import scipy.stats  # takes a second, which a replay need not wait for
+
     return {
         "pearson": float(scipy.stats.pearsonr(*pairs.T).statistic),
         "spearman": float(scipy.stats.spearmanr(*pairs.T).statistic),

@@ -213,7 +213,10 @@ def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
         if not pairs:
             raise RunError(f"{run.path}: no pair of clips was answered")
         wrong, decided = sum(pair.wrong for pair in pairs), sum(pair.decided for pair in pairs)
-        print(f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided")
+        print(
+            f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided; it "
+            "was fitted to most of them: its validation accuracy is of those it was not"
+        )
         shown, fps = pairs[: options.pairs], frames_per_second(store, pairs)
         _deliver(
             lambda: pair_frames(store, ensemble, shown, fps), fps,

@@ -4,15 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import arg
 
-from prefrl.arguments import parse
+from prefrl.arguments import RunPath, RunPaths, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import finite, read_object
 from prefrl.runs.archive import names_of
@@ -30,9 +30,9 @@ class CompareOptions:
     stratified bootstrap interval.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: RunPaths
     """Directories of two runs or more."""
-    out: Path = Path("comparison")
+    out: Annotated[Path, arg(metavar="DIR")] = Path("comparison")
     """Where the pictures go; those of an earlier comparison are replaced."""
     json: bool = False
     """Print differences and final returns as JSON."""
@@ -102,7 +102,7 @@ def _returns_table(groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> 
 class PlotOptions:
     """Draw all pictures of a run from its figures, for light and dark pages."""
 
-    run: Positional[Path]
+    run: RunPath
     """A run's directory; pictures go to its `plots/`."""
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from tyro.conf import Positional
 
-from prefrl.arguments import parse
+from prefrl.arguments import FolderPath, RunPath, RunPaths, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, RunError, finite
 from prefrl.run_status import State
@@ -32,7 +31,7 @@ class RunsOptions:
     `prefrl runs show RUN` tells all of one run; `prefrl runs prune RUN ...` makes room.
     """
 
-    folder: Positional[Path] = Path("runs")
+    folder: FolderPath = Path("runs")
     """Where to look, folders in it included."""
     sort: SortKey = "started"
     """The column to sort by."""
@@ -54,7 +53,7 @@ class RunsOptions:
 class ShowOptions:
     """All that is known of one run."""
 
-    run: Positional[Path]
+    run: RunPath
     """A run's directory."""
     verify: bool = False
     """Compare its files with the checksums that were written when it ended."""
@@ -70,7 +69,7 @@ class PruneOptions:
     Labels cannot be made again: they go only with `--whole --labels`.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: RunPaths
     """The runs' directories."""
     whole: bool = False
     """All of each run but its labels and what says where they come from."""

@@ -89,10 +89,11 @@ def _optional(
 ) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
     """What may be None looks in help and complaints as what it is else; `None` is still understood
     where any text or number is."""
-    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
-    if len(kinds) != 1 or info.type != kinds[0] | None:
+    kinds = get_args(info.type)
+    if len(kinds) != 2 or NoneType not in kinds:
         return None
-    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
+    (kind,) = (kind for kind in kinds if kind is not NoneType)
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
     if isinstance(spec, UnsupportedTypeAnnotationError):
         return spec
     return replace(

@@ -16,10 +16,10 @@ from prefrl.arguments import RunPath, RunPaths, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import finite, read_object
 from prefrl.runs.archive import names_of
-from prefrl.runs.comparison import Group, final_return, group_runs
+from prefrl.runs.comparison import Group, final_return, group_runs, interval_note
 from prefrl.runs.differences import all_differences
 from prefrl.runs.foreign import open_run
-from prefrl.runs.tables import differences_table, number
+from prefrl.runs.tables import NOTHING, differences_table, number
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ def compare(args: list[str]) -> int:
         return 0
     console = Console(highlight=False)
     console.print(differences_table(names, differences), "")
-    console.print(_returns_table(groups, found), "")
+    console.print(_returns_table(groups, found))
+    if note := interval_note(found):
+        console.print(note)
+    console.print()
     for picture in pictures:
         console.print(Text(str(picture)), soft_wrap=True)
     return 0
@@ -91,7 +94,7 @@ def _returns_table(groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> 
         table.add_column(title, overflow="fold")
     for group, final in zip(groups, found, strict=True):
         ends = final["interval"]
-        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else final["note"]
+        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else NOTHING
         table.add_row(
             Text(group.title), str(final["seeds"]), number(final["interquartile_mean"], 1), interval
         )

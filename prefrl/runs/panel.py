@@ -13,6 +13,8 @@ LEAST_WIDTH = 320
 STEP_WIDTH = 2.0  # pixels a step at least; of longer episodes a stretch is shown
 HEAD, PLOT, GAP = 20, 60, 4  # heights, in pixels
 CURVE = HEAD + PLOT + GAP
+AXIS_LINE, FOOT = 16, 36  # heights of what is below all curves: the axis, and the axis with steps
+SMALL = 0.8  # of the font, for the numbers at the axes
 FONT = cv2.FONT_HERSHEY_PLAIN  # the only one that is legible as small as this
 SUBPIXEL = 4  # bits of a coordinate after the point
 
@@ -20,6 +22,7 @@ Colour = tuple[int, int, int]
 GROUND: Colour = (17, 19, 24)
 AXIS: Colour = (72, 76, 84)
 TEXT: Colour = (170, 174, 182)
+NUMBER: Colour = (128, 132, 140)
 PREDICTED: Colour = (110, 170, 250)
 MEMBER: Colour = (58, 96, 150)
 BAND: Colour = (30, 46, 72)
@@ -79,14 +82,16 @@ class Panel:
     Args:
         shown: What is drawn; all of the same L steps.
         width: In pixels.
+        title: Stands beside the number of the step.
     """
 
-    def __init__(self, shown: list[Curve], width: int) -> None:
-        self._curves, self._width = shown, width
+    def __init__(self, shown: list[Curve], width: int, title: str = "") -> None:
+        self._curves, self._width, self._title = shown, width, title
         self._steps = shown[0].lines.shape[1]
         self._scale = max(STEP_WIDTH, width / self._steps)  # pixels a step
         self._sums = [np.concatenate([[0.0], curve.mean.cumsum()]) for curve in shown]
-        self.height = CURVE * len(shown)
+        self._in_window = min(self._steps, round(width / self._scale))
+        self.height = CURVE * len(shown) + FOOT
 
     def draw(self, t: int) -> NDArray[np.uint8]:
         """The panel after t steps, `[height, width, 3] uint8`.
@@ -96,6 +101,7 @@ class Panel:
         canvas = np.full((self.height, self._width, 3), GROUND, np.uint8)
         in_window = self._width / self._scale
         first = float(np.clip(t - in_window / 2, 0, self._steps - in_window))
+        self._foot(canvas[-FOOT:], int(first), t)
         for row, (curve, sums) in enumerate(zip(self._curves, self._sums, strict=True)):
             part = canvas[row * CURVE : (row + 1) * CURVE]
             self._head(part, curve, t, sums[t])
@@ -104,10 +110,18 @@ class Panel:
 
     def _head(self, canvas: NDArray[np.uint8], curve: Curve, t: int, total: float) -> None:
         newest = f"{curve.mean[t - 1]:+.3g}" if t else ""
-        _write(canvas, f"{curve.name} {newest}", 6, curve.colour)
-        text = f"sum {total:+.4g}"
-        width = cv2.getTextSize(text, FONT, 1.0, 1)[0][0]
-        _write(canvas, text, self._width - 6 - width, curve.colour)
+        _write(canvas, f"{curve.name} {newest}", HEAD - 6, curve.colour)
+        _write(canvas, f"sum {total:+.4g}", HEAD - 6, curve.colour, align=1)
+
+    def _foot(self, canvas: NDArray[np.uint8], first: int, t: int) -> None:
+        """Which steps are to be seen, and which one this is."""
+        y = AXIS_LINE - 4
+        _write(canvas, f"{first + 1:,}", y, NUMBER, SMALL)
+        _write(canvas, f"{first + self._in_window:,}", y, NUMBER, SMALL, align=1)
+        if self._in_window < self._steps:
+            _write(canvas, f"{self._in_window:,} steps shown", y, NUMBER, SMALL, align=0.5)
+        _write(canvas, f"step {t:,} of {self._steps:,}", FOOT - 6, TEXT)
+        _write(canvas, self._title, FOOT - 6, TEXT, align=1)
 
     def _plot(self, canvas: NDArray[np.uint8], curve: Curve, first: float, t: int) -> None:
         per_unit = (PLOT - 5) / ((curve.high - curve.low) or 1.0)
@@ -120,6 +134,8 @@ class Panel:
             fixed: NDArray[np.float64] = np.round(np.stack([x, y], axis=1) * 2**SUBPIXEL)
             return fixed.astype(np.int32)
 
+        _write(canvas, f"{curve.high:.3g}", 12, NUMBER, SMALL)
+        _write(canvas, f"{curve.low:.3g}", PLOT - 3, NUMBER, SMALL)
         zero = round(2 + curve.high * per_unit)
         cv2.line(canvas, (0, zero), (self._width, zero), AXIS)
         if len(curve.lines) > 1:
@@ -135,8 +151,13 @@ class Panel:
         canvas[:, now] = TEXT
 
 
-def _write(canvas: NDArray[np.uint8], text: str, x: int, colour: Colour) -> None:
-    cv2.putText(canvas, text, (x, HEAD - 6), FONT, 1.0, colour, 1, cv2.LINE_AA)
+def _write(
+    canvas: NDArray[np.uint8], text: str, y: int, colour: Colour, scale: float = 1.0,
+    align: float = 0.0,
+) -> None:  # fmt: skip
+    """One line on a height: at the left, or so far to the right (0 to 1) as there is room."""
+    room = canvas.shape[1] - 12 - cv2.getTextSize(text, FONT, scale, 1)[0][0]
+    cv2.putText(canvas, text, (6 + round(align * room), y), FONT, scale, colour, 1, cv2.LINE_AA)
 
 
 def size_shown(picture: NDArray[np.uint8]) -> tuple[int, int]:
@@ -164,7 +185,9 @@ def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
     """The frames of a replay's video, `[H, W, 3] uint8`: L + 1 of an episode of L steps."""
     size = size_shown(replay.episodes[0].picture(0))
     name = "predicted" if replay.is_last else "last ensemble"
-    for episode in replay.episodes:
-        panel = Panel(curves(episode.predicted, episode.true, name), size[0])
+    several = len(replay.episodes) > 1
+    for number, episode in enumerate(replay.episodes, 1):
+        title = f"episode {number} of {len(replay.episodes)}" if several else ""
+        panel = Panel(curves(episode.predicted, episode.true, name), size[0], title)
         for t in range(len(episode.pictures)):
             yield np.concatenate([resized(episode.picture(t), size), panel.draw(t)])

@@ -15,10 +15,6 @@ from prefrl.runs.intervals import LEAST_SEEDS
 from prefrl.runs.plots.canvas import THEMES, Theme, clock_unit, rows, save
 
 NOTHING = (np.empty(0), np.empty(0))
-OVER_SEEDS = (
-    f"Thick: interquartile mean over seeds; from {LEAST_SEEDS} of them on with its 95% bootstrap "
-    "interval"
-)
 DASHES = ("-", "--", ":")  # where there are more curves than colours
 
 
@@ -40,7 +36,7 @@ def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
         panels[0].set_title("True return of training episodes")
         figure.legend(
             *panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1,
-            title=OVER_SEEDS, alignment="left", title_fontsize=10,
+            title=_legend_title(groups), alignment="left", title_fontsize=10,
         )  # fmt: skip
 
     height = 8.8 + 0.25 * len(groups)
@@ -76,6 +72,16 @@ def _paint_panel(
 
 def _all_x(group: Group, axis: str) -> list[NDArray[np.float64]]:
     return [curve.get(axis, NOTHING)[0] for curve in group.curves]
+
+
+def _legend_title(groups: Sequence[Group]) -> str:
+    """How several seeds are drawn, and from how many on there is an interval."""
+    if all(len(group.entries) == 1 for group in groups):
+        return f"An interval needs at least {LEAST_SEEDS} seeds of a configuration"
+    return (
+        f"Of several seeds the interquartile mean, from {LEAST_SEEDS} on with its 95% bootstrap "
+        "interval"
+    )
 
 
 def _legend(group: Group, over_seeds: Band | None) -> str:

@@ -39,7 +39,7 @@ def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIG
         panels[0].set_title(_title(run, result))
         panels[0].margins(y=0.12)
         if reward:
-            last = max(line["step"] for line in (*policy, *reward))
+            last = max(series(lines, "step")[0].max(initial=0) for lines in (policy, reward))
             _paint_reward(panels[1], reward, last, theme)
         panels[-1].set_xlabel("environment steps")
         figure.legend(loc="outside lower left", ncols=2)

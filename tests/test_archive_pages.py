@@ -199,7 +199,8 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     (run.videos / "replay.partial.mp4").write_bytes(b"torn")
     page = html.unescape(visitor.text(visitor.page_of(run)))
     for expected in (
-        "why?", "label.budget", "77", "prefrl train 'a b'", "+new <i>", "2.1", "True return, training: 1",
+        "why?", "label.budget", "77", "prefrl train 'a b'", "+new <i>", "2.1",
+        "True return, training: 1",
         "3 of 3 pairs are answered.", "anna", "1.5 s", "can’t tell", "config.json",
         "labels.sqlite3",
     ):  # fmt: skip

@@ -26,8 +26,8 @@ from prefrl.runs.evaluation import evaluate, evaluation_seed, policy_acts, summa
 from prefrl.runs.foreign import open_run
 from prefrl.runs.panel import (
     CURVE,
-    FOOT,
     FONT,
+    FOOT,
     GROUND,
     HEAD,
     PLOT,

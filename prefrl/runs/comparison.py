@@ -67,15 +67,18 @@ def group_runs(runs: Sequence[RunDirectory]) -> list[Group]:
     Raises:
         RunError: Two runs have configuration and seed in common: they are one sample, not two.
     """
+    configs: dict[str, dict[str, Any]] = {}
     by_config: dict[str, list[tuple[RunDirectory, Entry]]] = {}
     for run, name in zip(runs, names_of(runs), strict=True):
         origin = read_object(run.provenance)
         config = settings_of(read_object(run.config), origin) | sources_of(origin)
         config.pop("seed", None)
         member = (run, replace(entry_of(run), name=name))
-        by_config.setdefault(json.dumps(config, sort_keys=True), []).append(member)
+        key = json.dumps(config, sort_keys=True)
+        configs.setdefault(key, config)
+        by_config.setdefault(key, []).append(member)
     members = [[entry for _, entry in found] for found in by_config.values()]
-    settings = differing([json.loads(config) for config in by_config])
+    settings = differing(list(configs.values()))
     told = 0 < len(settings) <= MOST_IN_A_TITLE
     groups = []
     for i, (entries, found) in enumerate(zip(members, by_config.values(), strict=True)):

@@ -59,7 +59,8 @@ def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
         value = mean_of(result.get(key))
         if value is not None:
             name = key.replace("_return", " policy").replace("_", " ")
-            label = f"{name}: {value:,.1f}"  # in the legend: beside the line a curve would cross it
+            # In the legend: beside the line, a curve would cross it. The sign is that of the axis.
+            label = f"{name}: {value:,.1f}".replace("-", "−")
             axes.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)
 
 

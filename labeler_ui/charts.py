@@ -98,10 +98,18 @@ def _chart_of(curve: Curve, last: float) -> Chart:
     if len(curve.points) == 1:
         summary = f"One value so far: {newest}"
         return Chart(curve.title, curve.note, value, summary, [], [], [])
+    points = _stairs(curve.points, last) if curve.holds else curve.points
     return overlay(
-        curve.title, curve.note, [Trace(curve.points)], lambda step: f"{shortened(step)} steps",
+        curve.title, curve.note, [Trace(points)], lambda step: f"{shortened(step)} steps",
         unit=curve.unit, newest=value, summary=f"{curve.title}: {first}, {newest}", last=last,
     )  # fmt: skip
+
+
+def _stairs(points: Points, end: float) -> Points:
+    """The corners of values each of which holds until the next one, and the last until the end."""
+    ends = [*(x for x, _ in points[1:]), end]
+    held = zip(points, ends, strict=True)
+    return [corner for (x, y), x_end in held for corner in ((x, y), (x_end, y))]
 
 
 def overlay(
@@ -179,12 +187,17 @@ def written(value: float, unit: str) -> str:
         return f"{value:.0f}%"
     if abs(value) >= 10_000:
         return shortened(value) + unit
-    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−") + unit
+    return minus(f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}") + unit
 
 
 def shortened(value: float) -> str:
     """`1234567` is `1.23M`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.3g}{letter}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−")
+            return minus(f"{value / size:.3g}{letter}")
+    return minus(f"{value:.3g}")
+
+
+def minus(figure: str) -> str:
+    """A figure with a sign as wide as a plus: all figures on the pages have the same."""
+    return figure.replace("-", "−")

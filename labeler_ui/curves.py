@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from prefrl.run_directory import LARGEST_METRICS, RunDirectory, RunError
-from prefrl.runs.series import Line, series
+from prefrl.runs.series import Line, last_of_each, series
 
 MOST_POINTS = 240  # about one for every two pixels of a chart
 
@@ -25,6 +25,7 @@ class Curve:
         note: What it is, in a few words.
         unit: Follows a value: `%` for shares, `/h` for what is counted an hour, else empty.
         points: `(env_step, value)`, at most some hundred: neighbours are averaged.
+        holds: Whether a value holds until the next one; such values are not averaged.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Curve:
     note: str
     unit: str
     points: list[tuple[float, float]]
+    holds: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,20 @@ class _Source:
     key: str
     factor: float = 1.0
     unit: str = ""
+    holds: bool = False
 
 
 _SOURCES = (
-    _Source("true_return", "True return", "of training episodes; the agent never sees it",
+    _Source("true_return", "True return, training", "the agent never sees it",
             "policy", "rollout/true_return"),
-    _Source("predicted_return", "Predicted return", "of training episodes, what the agent is given",
+    _Source("predicted_return", "Predicted return, training", "what the agent is given",
             "policy", "rollout/predicted_return"),
     _Source("validation_accuracy", "Validation accuracy", "on answers it was not fitted to",
             "reward", "reward/validation_accuracy", 100.0, "%"),
     _Source("entropy", "Entropy", "how undecided the policy still is",
             "policy", "train/entropy_loss", -1.0),
     _Source("labels", "Labels", "answers the predictor knows",
-            "reward", "labels/answered"),
+            "reward", "labels/answered", holds=True),
     _Source("label_rate", "Label rate", "answers an hour, between training rounds",
             "timing-reward", "time/labels_per_s", 3600.0, "/h"),
 )  # fmt: skip
@@ -69,13 +72,15 @@ def curves_of(run: RunDirectory) -> list[Curve]:
     Raises:
         RunError: The figures are damaged.
     """
-    return [Curve(s.name, s.title, s.note, s.unit, _points(run, s)) for s in _SOURCES]
+    return [Curve(s.name, s.title, s.note, s.unit, _points(run, s), s.holds) for s in _SOURCES]
 
 
 def _points(run: RunDirectory, source: _Source) -> list[tuple[float, float]]:
     figures = _figures(run.metrics / f"{source.file}.jsonl")
-    steps, values = series(figures.read(), source.key)
-    return _thinned(list(zip(steps.tolist(), (source.factor * values).tolist(), strict=True)))
+    # Two rounds may come at one step, while the policy waits for its first labels.
+    steps, values = last_of_each(series(figures.read(), source.key))
+    points = list(zip(steps.tolist(), (source.factor * values).tolist(), strict=True))
+    return _thinned(points, source.holds)
 
 
 class _Figures:
@@ -120,11 +125,13 @@ class _Figures:
 _figures = lru_cache(maxsize=64)(_Figures)
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most `MOST_POINTS`, each the mean of neighbours; the last one ends the curve."""
+def _thinned(points: list[tuple[float, float]], holds: bool) -> list[tuple[float, float]]:
+    """At most `MOST_POINTS`, each the mean or last of neighbours; the last one ends the curve."""
     size = -(-len(points) // MOST_POINTS)
     if size <= 1:
         return points
+    if holds:
+        return points[::-size][::-1]
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     means = [(fmean(step for step, _ in g), fmean(value for _, value in g)) for g in groups]
     return [*means[:-1], points[-1]]

@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict, NotFound
 from labeler_ui.access import NameBehind
 from labeler_ui.bodies import Rule, read_body
 from labeler_ui.guarded import guarded_app
-from labeler_ui.replay_plots import plots_of
+from labeler_ui.replay_plots import plots_of, ticks_of
 from labeler_ui.settings import Site
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory
@@ -137,6 +137,7 @@ def _shown(view: View, number: int, episode: "Episode") -> dict[str, Any]:
         "picture": view.picture,
         "clip_length": view.clip_length,
         "plots": plots_of(episode.predicted, episode.true),
+        "ticks": ticks_of(steps),
         "moments": [
             {"step": step + 1, "deviation": f"{disagreement[step]:.2f}"} for step in found
         ] if disagreement is not None else [],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler_ui.charts import written
+from labeler_ui.charts import Tick, round_marks, written
 
 HEIGHT = 100
 
@@ -40,6 +40,12 @@ def plots_of(predicted: NDArray[np.float32] | None, true: NDArray[np.float32]) -
     if predicted is not None:
         plots.insert(0, _plot("predicted", "Predicted reward", predicted))
     return plots
+
+
+def ticks_of(steps: int) -> list[Tick]:
+    """Marks below the plots of an episode, at round numbers of steps."""
+    marks = [mark for mark in round_marks(0, steps) if mark <= steps and mark == int(mark)]
+    return [Tick(mark, f"{mark:,.0f}{' steps' * (mark == marks[-1])}") for mark in marks]
 
 
 def _plot(name: str, title: str, lines: NDArray[np.float32]) -> Plot:

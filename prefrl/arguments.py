@@ -4,15 +4,33 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
 
 import tyro
+from tyro.conf import Positional, arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
 
 from prefrl.config import ConfigError
 
 AnyOptions = TypeVar("AnyOptions")
+RunPath = Annotated[Path, Positional, arg(metavar="RUN")]
+RunPaths = Annotated[tuple[Path, ...], Positional, arg(metavar="RUN ...")]
+FolderPath = Annotated[Path, Positional, arg(metavar="[DIR]")]
+
+PLAIN_WORDS = {
+    "Error parsing ": "",
+    "invalid literal for int() with base 10: ": "expected a whole number, got ",
+    "could not convert string to float: ": "expected a number, got ",
+}
+RULES = ConstructorRegistry()
 
 
 @dataclass(frozen=True)
@@ -41,8 +59,8 @@ def parse(
         with contextlib.redirect_stderr(complaint):
             prog = f"prefrl {command}"
             if default is None:
-                return tyro.cli(kind, prog=prog, args=args)
-            return tyro.cli(kind, prog=prog, default=default, args=args)
+                return tyro.cli(kind, prog=prog, args=args, registry=RULES)
+            return tyro.cli(kind, prog=prog, default=default, args=args, registry=RULES)
     except SystemExit as error:
         if not error.code:
             raise
@@ -60,7 +78,34 @@ def _one_line(framed: str) -> str:
     if "Perhaps you meant:" in lines:
         meant = lines[lines.index("Perhaps you meant:") + 1].split(" ")[0]
         message += f"; did you mean {meant.rstrip(',')}?"
+    for tyros, ours in PLAIN_WORDS.items():
+        message = message.replace(tyros, ours)
     return message
+
+
+@RULES.primitive_rule
+def _optional(
+    info: PrimitiveTypeInfo,
+) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
+    """What may be None looks in help and complaints as what it is else; `None` is still understood
+    where any text or number is."""
+    kinds = get_args(info.type)
+    if len(kinds) != 2 or NoneType not in kinds:
+        return None
+    (kind,) = (kind for kind in kinds if kind is not NoneType)
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
+    if isinstance(spec, UnsupportedTypeAnnotationError):
+        return spec
+    return replace(
+        spec,
+        instance_from_str=lambda words: (
+            None if words == ["None"] else spec.instance_from_str(words)
+        ),
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: (
+            ["None"] if value is None else spec.str_from_instance(value)
+        ),
+    )
 
 
 def find_modules_here(trusted: Sequence[str]) -> None:

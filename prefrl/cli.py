@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-import tyro
 from tyro.conf import arg
 
 from prefrl import __version__
-from prefrl.arguments import PageOptions, find_modules_here, parse
+from prefrl.arguments import PageOptions, RunPath, find_modules_here, parse
 from prefrl.config import Config, ConfigError
 from prefrl.config_file import from_dict, load_file, nearest, to_dict
 from prefrl.limits import check
@@ -53,7 +52,7 @@ class RunOptions:
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
     name: str | None = None
     """Of the run; by default made from task, seed and time."""
-    run_dir: Path | None = None
+    run_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """The run's own directory, not there yet. Default: runs/NAME."""
     note: str = ""
     """The question that this run answers; kept with it."""
@@ -96,7 +95,7 @@ class PretrainOptions(RunOptions):
 class LabelOptions:
     """Label pairs of clips of a run in a browser, without training; or invite somebody to."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunPath
     """A run's directory."""
     page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
     invite: str = ""
@@ -113,7 +112,7 @@ class LabelOptions:
 class EvaluateOptions:
     """Play episodes with a trained policy."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunPath
     """A finished run's directory."""
     episodes: int | None = None
     """How many; by default as many as at the end of the run."""

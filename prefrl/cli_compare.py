@@ -4,22 +4,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import arg
 
-from prefrl.arguments import parse
+from prefrl.arguments import RunPath, RunPaths, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import finite, read_object
 from prefrl.runs.archive import names_of
-from prefrl.runs.comparison import Group, final_return, group_runs
+from prefrl.runs.comparison import Group, final_return, group_runs, interval_note
 from prefrl.runs.differences import all_differences
 from prefrl.runs.foreign import open_run
-from prefrl.runs.tables import differences_table, number
+from prefrl.runs.tables import NOTHING, differences_table, number
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class CompareOptions:
     stratified bootstrap interval.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: RunPaths
     """Directories of two runs or more."""
-    out: Path = Path("comparison")
+    out: Annotated[Path, arg(metavar="DIR")] = Path("comparison")
     """Where the pictures go; those of an earlier comparison are replaced."""
     json: bool = False
     """Print differences and final returns as JSON."""
@@ -58,7 +58,10 @@ def compare(args: list[str]) -> int:
         return 0
     console = Console(highlight=False)
     console.print(differences_table(names, differences), "")
-    console.print(_returns_table(groups, found), "")
+    console.print(_returns_table(groups, found))
+    if note := interval_note(found):
+        console.print(note)
+    console.print()
     for picture in pictures:
         console.print(Text(str(picture)), soft_wrap=True)
     return 0
@@ -91,7 +94,7 @@ def _returns_table(groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> 
         table.add_column(title, overflow="fold")
     for group, final in zip(groups, found, strict=True):
         ends = final["interval"]
-        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else final["note"]
+        interval = f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else NOTHING
         table.add_row(
             Text(group.title), str(final["seeds"]), number(final["interquartile_mean"], 1), interval
         )
@@ -102,7 +105,7 @@ def _returns_table(groups: Sequence[Group], found: Sequence[dict[str, Any]]) -> 
 class PlotOptions:
     """Draw all pictures of a run from its figures, for light and dark pages."""
 
-    run: Positional[Path]
+    run: RunPath
     """A run's directory; pictures go to its `plots/`."""
 
 

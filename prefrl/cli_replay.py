@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 from tyro.conf import arg
 
-from prefrl.arguments import PageOptions, find_modules_here, parse
+from prefrl.arguments import PageOptions, RunPath, find_modules_here, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, RunError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 class ReplayOptions:
     """Write a video of a trained policy, with its rewards under the picture."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunPath
     """A run's directory; of anyone's, nothing in it is executed."""
     checkpoint: str = "last"
     """`last`, `best` (by the true return), or the steps of a numbered one."""
@@ -44,7 +43,7 @@ class ReplayOptions:
     gets wrong first."""
     pairs: int = 20
     """How many, with `--clips`."""
-    env_import: tuple[str, ...] = ()
+    env_import: Annotated[tuple[str, ...], arg(metavar="MODULE ...")] = ()
     """Modules that the run may import: code that you trust."""
     sb3_zip: Annotated[Path | None, arg(metavar="FILE")] = None
     """Play a policy that plain SB3 saved, in the run's environment."""
@@ -56,7 +55,7 @@ class ReplayOptions:
 class ExportOptions:
     """Write a trained policy for others' software."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunPath
     """A run's directory."""
     format: Literal["sb3"] = "sb3"
     """`sb3`: for `PPO.load` or `A2C.load`, where prefrl is not installed."""
@@ -64,7 +63,7 @@ class ExportOptions:
     """`last`, `best` (by the true return), or the steps of a numbered one."""
     output: Annotated[Path | None, arg(metavar="FILE")] = None
     """Where to; by default exports/CHECKPOINT.zip in the run."""
-    env_import: tuple[str, ...] = ()
+    env_import: Annotated[tuple[str, ...], arg(metavar="MODULE ...")] = ()
     """Modules that the run may import: code that you trust."""
 
 
@@ -213,7 +212,10 @@ def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
         if not pairs:
             raise RunError(f"{run.path}: no pair of clips was answered")
         wrong, decided = sum(pair.wrong for pair in pairs), sum(pair.decided for pair in pairs)
-        print(f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided")
+        print(
+            f"the predictor gets {wrong} of the {decided} pairs wrong that labelers decided; it "
+            "was fitted to most of them: its validation accuracy is of those it was not"
+        )
         shown, fps = pairs[: options.pairs], frames_per_second(store, pairs)
         _deliver(
             lambda: pair_frames(store, ensemble, shown, fps), fps,

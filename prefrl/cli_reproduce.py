@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from rich.console import Console
 from rich.text import Text
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from prefrl.arguments import find_modules_here, parse
+from prefrl.arguments import RunPath, find_modules_here, parse
 from prefrl.config import Config, ConfigError
 from prefrl.provenance import provenance
 from prefrl.run_directory import RunDirectory, RunError, read_object
@@ -27,9 +27,9 @@ class ReproduceOptions:
     An inline run gives the same numbers, and is compared with the old one at its end.
     """
 
-    run: Positional[Path]
+    run: RunPath
     """The directory of the run to start again."""
-    run_dir: Path | None = None
+    run_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """The new run's own directory, not there yet. Default: runs/NAME-again."""
     note: str | None = None
     """The question that the new run answers. Default: the old one's."""

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from tyro.conf import Positional
 
-from prefrl.arguments import parse
+from prefrl.arguments import FolderPath, RunPath, RunPaths, parse
 from prefrl.config import ConfigError
 from prefrl.run_directory import RunDirectory, RunError, finite
 from prefrl.run_status import State
 from prefrl.runs.archive import Entry, entry_of, find_runs, names_of
 from prefrl.runs.foreign import plain_files
 from prefrl.runs.prune import prunable, remove
-from prefrl.runs.record import changed_outputs, record_of
-from prefrl.runs.tables import parts_table, record_table, runs_table
+from prefrl.runs.record import changed_outputs, missing_derived, record_of
+from prefrl.runs.tables import OF_TRAINING, parts_table, record_table, runs_table
 
 SortKey = Literal[
     "started", "name", "question", "env", "seed", "status", "labels", "steps", "return", "time"
@@ -32,7 +31,7 @@ class RunsOptions:
     `prefrl runs show RUN` tells all of one run; `prefrl runs prune RUN ...` makes room.
     """
 
-    folder: Positional[Path] = Path("runs")
+    folder: FolderPath = Path("runs")
     """Where to look, folders in it included."""
     sort: SortKey = "started"
     """The column to sort by."""
@@ -54,7 +53,7 @@ class RunsOptions:
 class ShowOptions:
     """All that is known of one run."""
 
-    run: Positional[Path]
+    run: RunPath
     """A run's directory."""
     verify: bool = False
     """Compare its files with the checksums that were written when it ended."""
@@ -70,7 +69,7 @@ class PruneOptions:
     Labels cannot be made again: they go only with `--whole --labels`.
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: RunPaths
     """The runs' directories."""
     whole: bool = False
     """All of each run but its labels and what says where they come from."""
@@ -95,9 +94,20 @@ def runs(args: list[str]) -> int:
     if options.json:
         print(json.dumps(finite([entry.as_json() for entry in entries]), indent=2))
     else:
-        console = Console(highlight=False)
-        console.print(runs_table(entries, console.width) if entries else "no such run")
+        _print_list(entries)
     return 0
+
+
+def _print_list(entries: list[Entry]) -> None:
+    console = Console(highlight=False)
+    if not entries:
+        console.print("no such run")
+        return
+    # Whole where no person reads it: what is cut off is lost to whoever takes it from there.
+    width = console.width if console.is_terminal else None
+    console.print(runs_table(entries, width), crop=False)
+    if any(entry.return_of == "training" for entry in entries):
+        console.print(f"{OF_TRAINING} of training episodes: not evaluated yet", soft_wrap=True)
 
 
 def _wanted(entry: Entry, options: RunsOptions) -> bool:
@@ -126,6 +136,7 @@ def _show(args: list[str]) -> int:
     record = record_of(run, plain_files(run))
     if options.verify:
         record["changed_outputs"] = changed_outputs(run)
+        record["removed_but_can_be_made_again"] = missing_derived(run)
     try:
         if options.json:
             print(json.dumps(finite(record), indent=2))

@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from prefrl.arguments import PageOptions, parse
+from prefrl.arguments import FolderPath, PageOptions, parse
 
 
 @dataclass(frozen=True)
 class ServeOptions:
     """Show all runs in a folder in a browser: a list, a page for each, comparisons."""
 
-    folder: Positional[Path] = Path("runs")
+    folder: FolderPath = Path("runs")
     """Where the runs are, folders in it included."""
     page: Annotated[PageOptions, arg(name="")] = field(default_factory=PageOptions)
 

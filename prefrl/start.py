@@ -32,6 +32,7 @@ from prefrl.reward.checkpoint import load_reward
 from prefrl.run_directory import RunDirectory, finite, write_json
 from prefrl.run_log import RunLog
 from prefrl.run_status import StatusFile
+from prefrl.runs.against_random import no_better_than_random
 from prefrl.runs.foreign import open_run
 from prefrl.runs.hparams import write_results, write_settings
 
@@ -299,3 +300,5 @@ def _report(
         rows.append(("TensorBoard", f"tensorboard --logdir {run.tensorboard}"))
     for name, value in rows:
         console.print(f"{name:>15}  {value}", soft_wrap=True)
+    if verdict := no_better_than_random(record):
+        console.print(f"warning: {verdict}", style="yellow", soft_wrap=True)

@@ -1,5 +1,6 @@
 """The list of runs, and all of one; directories may come from anywhere."""
 
+import io
 import json
 import os
 import time
@@ -7,12 +8,14 @@ import time
 import psutil
 import pytest
 from archived_run import RESULT, archived
+from rich.console import Console
 
 from prefrl.cli import main
 from prefrl.provenance import write_end
 from prefrl.run_directory import write_json
 from prefrl.run_status import this_process
 from prefrl.runs.archive import entry_of, find_runs
+from prefrl.runs.tables import runs_table
 
 
 def write_status(run, created, **figures):
@@ -83,8 +86,10 @@ def test_the_list_can_be_filtered(tmp_path, listed):
     assert listed(tmp_path, "--env", "pong") == []
 
 
-def test_the_table_has_a_line_for_each_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def test_the_table_has_a_whole_line_for_each_run_where_it_is_no_terminal(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
     archived(tmp_path / "one", note="[red]why[/red]?\x1b[2J")
     assert main(["runs", str(tmp_path)]) == 0
     head, line = capsys.readouterr().out.splitlines()
@@ -94,6 +99,37 @@ def test_the_table_has_a_line_for_each_run(tmp_path, capsys, monkeypatch):
     assert " ".join(line.split()) == (
         "one [red]why[/red]? [2J prefrl/MovingDotPosition-v0 0 finished 200 300,000 70.2 1:02"
     )
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_a_narrow_terminal_cuts_words_and_no_digit(tmp_path, width):
+    note = "does it learn from fewer labels than last time?"
+    run = archived(tmp_path / "movingdotposition-s0-20260101", note=note, result={
+        **RESULT, "wall_s": 15_000.0, "true_return": {"mean": -1234.5}, "env_steps": 50_000_000,
+    })  # fmt: skip
+    shown = io.StringIO()
+    console = Console(width=width, force_terminal=True, color_system=None, file=shown)
+    console.print(runs_table([entry_of(run)], width), crop=False)
+    _, line = shown.getvalue().splitlines()
+    assert line.split()[-6:] == ["0", "finished", "200", "50,000,000", "-1,234.5", "4:10:00"]
+    assert line.startswith(" movingd")
+    if width >= 80:
+        assert len(line) <= width
+
+
+def test_a_return_of_training_is_told_from_that_of_the_evaluation(tmp_path, capsys):
+    running = archived(tmp_path / "running", result=None)
+    write_status(running, psutil.Process().create_time(), true_return=-3.5)
+    done, without = archived(tmp_path / "done"), archived(tmp_path / "lost", result=None)
+    sources = [entry_of(run).return_of for run in (running, done, without)]
+    assert sources == ["training", "evaluation", ""]
+    assert main(["runs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert " *-3.5 " in out
+    assert " 70.2 " in out
+    assert out.splitlines()[-1] == "* of training episodes: not evaluated yet"
+    assert main(["runs", str(tmp_path), "--status", "finished"]) == 0
+    assert "training" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": ' * 9999, "null", '{"env": 3}'])
@@ -209,6 +245,22 @@ def test_show_tells_the_record_and_verify_what_changed_since(tmp_path, capsys):
         "metrics/other.jsonl": "new",
     }
     assert (record["question"], record["exit_code"]) == ("why?", 0)
+
+
+def test_verify_names_what_was_pruned_and_counts_it_for_no_change(tmp_path, capsys):
+    run = archived(tmp_path / "run")
+    for path in (run.videos / "evaluation.mp4", run.plots / "memory.png"):
+        path.parent.mkdir()
+        path.touch()
+    write_end(run, 0)
+    assert main(["runs", "prune", str(run.path), "--yes"]) == 0
+    run.videos.mkdir()
+    (run.videos / "evaluation.mp4").write_bytes(b"made again")
+    capsys.readouterr()
+    assert main(["runs", "show", str(run.path), "--verify"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "changed outputs none" in said
+    assert "removed but can be made again plots/memory.png" in said
 
 
 def test_show_names_the_settings_that_are_not_the_default(tmp_path, capsys):

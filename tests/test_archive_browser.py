@@ -109,7 +109,7 @@ def test_runs_are_found_sorted_and_opened(link, open_page):
     expect(page.locator("#count")).to_have_text("4 of 9 runs")
     page.click("text=dot-1")
     expect(page.get_by_role("heading", name="dot-1")).to_be_visible()
-    expect(page.get_by_role("img", name="True return: 1 at step 1,000")).to_be_visible()
+    expect(page.get_by_role("img", name="True return, training: 1 at step 1,000")).to_be_visible()
 
 
 def test_chosen_runs_are_compared_and_the_choice_is_kept_on_the_way_back(link, open_page):

@@ -199,7 +199,8 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     (run.videos / "replay.partial.mp4").write_bytes(b"torn")
     page = html.unescape(visitor.text(visitor.page_of(run)))
     for expected in (
-        "why?", "label.budget", "77", "prefrl train 'a b'", "+new <i>", "2.1", "True return: 1",
+        "why?", "label.budget", "77", "prefrl train 'a b'", "+new <i>", "2.1",
+        "True return, training: 1",
         "3 of 3 pairs are answered.", "anna", "1.5 s", "can’t tell", "config.json",
         "labels.sqlite3",
     ):  # fmt: skip
@@ -210,6 +211,59 @@ def test_the_page_of_a_run_tells_settings_origin_figures_labels_and_files(folder
     assert 10_000 < page.count("line of the log") < 100_000
     (video,) = re.findall(r'<video[^>]+src="([^"]+)"', page)
     assert visitor.get(video).data == b"film"
+
+
+def test_returns_say_of_what_they_are_and_have_one_kind_of_minus(folder, visitor):
+    done = archived(folder / "done", result={**RESULT, "true_return": {"mean": -67.04}})
+    write_figures(done, [-30.0, -31.94])
+    running = archived(folder / "running", result=None)
+    StatusFile(running).update({"policy": "learning", "true_return": -3.5})
+    page = visitor.text(visitor.page_of(done))
+    assert "<dt>true return, evaluation</dt><dd>−67.0</dd>" in page
+    assert "<h2>True return, training</h2><p>−31.9</p>" in page
+    assert "-67" not in page
+    assert "<dt>true return, training</dt><dd>−3.5</dd>" in visitor.text(visitor.page_of(running))
+    index = visitor.text("/")
+    assert ">−67.0</span></td>" in index
+    assert '>−3.5</span><p class="question">in training</p></td>' in index
+
+
+def test_a_policy_no_better_than_a_random_one_is_called_so(folder, visitor):
+    good = archived(folder / "good")
+    bad = archived(folder / "bad", result={**RESULT, "true_return": {"mean": -9.0, "sd": 1.0}})
+    assert "random policy:" not in visitor.text(visitor.page_of(good))
+    said = "No better than a random policy: a true return of −9.0 against −5.0"
+    assert f'<p class="warning">{said}</p>' in visitor.text(visitor.page_of(bad))
+
+
+def test_every_video_is_shown_by_what_it_is_of_the_older_ones_behind_a_click(folder, visitor):
+    run = archived(folder / "dot")
+    run.videos.mkdir()
+    names = [f"step-{1000 * i}.mp4" for i in range(1, 11)]
+    for age, name in enumerate([*names, "evaluation.mp4", "replay-best-seed3.mp4"]):
+        (run.videos / name).write_bytes(b"film")
+        os.utime(run.videos / name, (age, age))
+    page = visitor.text(visitor.page_of(run))
+    shown = re.findall(r'preload="(\w+)"[^>]+></video><figcaption>([^<]+)<', page)
+    titles = ["replay best seed3", "evaluation at the end",
+              *(f"after {1000 * i:,} steps" for i in range(10, 0, -1))]  # fmt: skip
+    assert shown == [("metadata", t) for t in titles[:6]] + [("none", t) for t in titles[6:]]
+    assert "<summary>6 more</summary>" in page
+
+
+def test_pictures_are_shown_in_the_theme_of_the_page(folder, visitor):
+    run = archived(folder / "dot")
+    assert "<code>prefrl plot</code>" in visitor.text(visitor.page_of(run))
+    run.plots.mkdir()
+    for name in ("learning_curve.png", "learning_curve-dark.png", "memory.png", "notes.txt"):
+        (run.plots / name).write_bytes(name.encode())
+    page = visitor.text(visitor.page_of(run))
+    links = re.findall(r'<a href="([^"]+)"([^>]*)><img [^>]+alt="([^"]+)"', page)
+    assert [(kind, alt) for _, kind, alt in links] == [
+        (' class="on-light"', "learning curve"), (' class="on-dark"', "learning curve"),
+        ("", "memory"),
+    ]  # fmt: skip
+    assert visitor.get(html.unescape(links[0][0])).data == b"learning_curve.png"
 
 
 def test_a_file_that_goes_while_the_page_is_made_is_left_out(folder, visitor, monkeypatch):
@@ -285,7 +339,10 @@ def test_a_comparison_overlays_curves_and_names_what_differs(folder, visitor):
     assert "budget 50" in page
     assert "budget 900" in page
     assert "70.2 to 70.2" in page
-    assert "1 finished seed: no interval, which needs at least 4" in page
+    assert page.count("An interval needs at least 4 finished seeds of a configuration.") == 1
+    assert "<td>–</td>" in page
+    assert "Code: the same</p>" in page  # nothing to open
+    assert page.count("<details") == 1
     for chart in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
         assert chart.count("<polygon") == 1  # four seeds have an interval
         assert chart.count("<polyline") == 2
@@ -304,6 +361,16 @@ def test_fewer_seeds_stand_for_themselves_behind_their_mean(folder, visitor):
     assert figure.count('class="curve thin"') == 3
     assert figure.count('class="curve"') == 1
     assert "<polygon" not in figure
+
+
+def test_a_row_of_one_run_has_its_name_once_and_says_what_sets_it_apart(folder, visitor):
+    runs = [archived(folder / name) for name in ("human2", "oracle")]
+    config = json.loads(runs[0].config.read_text())
+    config["label"] |= {"labeler": "human", "wait": False, "pool_size": 9, "ahead": 3}
+    write_json(runs[0].config, config)
+    row = re.findall(r'<th scope="row">.*?</tr>', visitor.text(visitor.compared(*runs)))[0]
+    assert row.count("human2") == 1
+    assert "label.labeler human, label.ahead 3, label.wait no and 1 more, below" in row
 
 
 def test_what_cannot_be_compared_is_refused_in_words(folder, visitor):

@@ -122,6 +122,31 @@ def test_the_help_of_a_command_names_its_settings(command, setting, capsys):
     assert setting in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "plain"),
+    [
+        ("evaluate", "RUN [--episodes INT] [--seed INT]"), ("replay", "RUN"), ("export", "RUN"),
+        ("label", "RUN"), ("plot", "RUN"), ("reproduce", "RUN"), ("compare", "RUN ..."),
+        ("runs", "[DIR]"), ("runs show", "RUN"), ("runs prune", "RUN ..."), ("serve", "[DIR]"),
+        ("train pendulum", "--label.rationality FLOAT"),
+    ],
+)  # fmt: skip
+def test_help_calls_arguments_by_what_they_are(command, plain, capsys):
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    out = capsys.readouterr().out
+    assert plain in out
+    assert "PATH" not in out
+    assert "{None}" not in out
+
+
+def test_what_may_be_none_can_be_set_to_none_again(folder, settings):
+    (folder / "a.toml").write_text("[label]\nrationality = 3.0\n")
+    line = ("train", "pendulum", "--config", "a.toml")
+    assert settings(*line)["label"]["rationality"] == 3
+    assert settings(*line, "--label.rationality", "None")["label"]["rationality"] is None
+
+
 def test_the_version_is_one_line(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.split() == ["prefrl", "0.1.0"]
@@ -138,7 +163,11 @@ def test_the_version_is_one_line(capsys):
         ("train pendulm", "unknown environment 'pendulm'; did you mean 'pendulum'?"),
         ("train Pendulum-v11", "unknown environment 'Pendulum-v11'; did you mean 'Pendulum-v1'?"),
         ("train nothing/Like-this-v0", "unknown environment 'nothing/Like-this-v0'"),
-        ("train pendulum --seed one", "--seed"),
+        ("train pendulum --seed one", "prefrl: --seed: expected a whole number, got 'one'"),
+        ("train pendulum --labels abc", "/--label.budget: expected a whole number, got 'abc'"),
+        ("train pendulum --label.rationality x", "rationality: expected a number, got 'x'"),
+        ("evaluate . --seed 1.5", "prefrl: --seed: expected a whole number, got '1.5'"),
+        ("evaluate", "RUN"),
         ("train pendulum --seed", "--seed"),
         ("train pendulum --seed -1", "seed: expected "),
         ("train pendulum --algo dqn", "'ppo', 'a2c'"),

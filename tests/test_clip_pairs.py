@@ -16,10 +16,10 @@ from prefrl.labels.codec import StoreError
 from prefrl.labels.sheets import make_sheets, sheet_frames
 from prefrl.labels.store import LabelStore
 from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.runs.clip_frames import HOLD_S, RIGHT, WRONG, pair_frames
+from prefrl.runs.clip_frames import HOLD_S, RIGHT, WRONG, _opinion, pair_frames
 from prefrl.runs.clip_pairs import Judged, films_of, judged_pairs
 from prefrl.runs.foreign import config_of
-from prefrl.runs.panel import CURVE
+from prefrl.runs.panel import CURVE, FOOT
 from prefrl.runs.trained import load_ensemble
 from prefrl.types import Clip, Film, Label, Query
 
@@ -176,7 +176,10 @@ def test_the_command_says_how_many_are_wrong_and_plays_as_many_as_asked(
         wrong = sum(pair.wrong for pair in judged_pairs(store, ensemble))
     assert main(["replay", str(run.path), "--clips", "--pairs", "2"]) == 0
     said, path = capsys.readouterr().out.splitlines()
-    assert said == f"the predictor gets {wrong} of the 6 pairs wrong that labelers decided"
+    assert said == (
+        f"the predictor gets {wrong} of the 6 pairs wrong that labelers decided; it was fitted to "
+        "most of them: its validation accuracy is of those it was not"
+    )
     with av.open(path) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 2 * (LENGTH + 1 + round(HOLD_S * 15))
@@ -194,6 +197,16 @@ def test_the_clip_that_was_preferred_has_a_bar_and_a_wrong_opinion_is_red(pairs_
         assert bool((frame[:48] == WRONG).all(2).any()) == pair.wrong
 
 
+@pytest.mark.parametrize(
+    ("p_left", "said"),
+    [([0.3, 0.4], "right, p = 0.65 (members 0.70 0.60)"),
+     ([0.8, 0.4], "left, p = 0.60 (members 0.80 0.40)"),
+     ([0.75, 0.25], "neither, p = 0.50 (members 0.75 0.25)")],
+)  # fmt: skip
+def test_the_opinion_names_the_side_that_is_predicted(p_left, said):
+    assert _opinion(np.array(p_left)) == f"predicted: {said}"
+
+
 def test_the_pictures_are_those_that_people_saw(pairs_run, ensemble, tmp_path):
     clips = [vector_clip(100), vector_clip(101)]
     with LabelStore.open(pairs_run[0].labels) as source:
@@ -208,7 +221,7 @@ def test_the_pictures_are_those_that_people_saw(pairs_run, ensemble, tmp_path):
             assert (film.frames == films[clip.id].frames).all()
             assert film.frames_per_second == 10
         frames = list(pair_frames(store, ensemble, judged_pairs(store, ensemble), 10))
-    assert frames[0].shape == (48 + 8 + 400 + 2 * CURVE, 2 * 320 + 24, 3)
+    assert frames[0].shape == (48 + 8 + 400 + 2 * CURVE + FOOT, 2 * 320 + 24, 3)
     assert (frames[7][56:456:8, 8:328:8] == films[clips[0].id].frames[7]).all()
     assert (frames[7][56:456:8, 336:656:8] == films[clips[1].id].frames[7]).all()
 

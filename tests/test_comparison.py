@@ -12,7 +12,7 @@ from prefrl.cli import main
 from prefrl.run_directory import RunError, write_json
 from prefrl.runs.comparison import band, band_of, curves_of, final_return, group_runs
 from prefrl.runs.differences import all_differences, differing, flat
-from prefrl.runs.plots.comparison import _legend
+from prefrl.runs.plots.comparison import _legend, _legend_title
 
 
 def evaluated(mean):
@@ -129,7 +129,9 @@ def test_too_few_that_finished_are_said_to_be_the_reason(seeds, compared, capsys
     assert few["true_return"]["note"] == "3 finished seeds: no interval, which needs at least 4"
     assert many["true_return"]["note"].startswith("1 finished seed: ")
     assert main(["compare", *(str(run.path) for run in seeds), "--out", str(folder)]) == 0
-    assert "3 finished seeds" in " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    assert out.count("An interval needs at least 4 finished seeds of a configuration.") == 1
+    assert "no interval" not in out
 
 
 def test_no_interval_is_promised_where_seeds_have_no_step_in_common(seeds):
@@ -139,7 +141,9 @@ def test_no_interval_is_promised_where_seeds_have_no_step_in_common(seeds):
     curves = [band_of(group, "env_steps", np.random.default_rng(0)) for group in (few, many)]
     assert curves[0] is None
     assert _legend(few, None) == "budget 100 (5 seeds, not all with values at the same steps)"
-    assert "1 seed: no interval" in _legend(many, curves[1])
+    assert _legend(many, curves[1]) == "budget 200 (1 seed)"
+    assert "from 4 on with its 95% bootstrap interval" in _legend_title([few, many])
+    assert _legend_title([many]) == "An interval needs at least 4 seeds of a configuration"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,22 @@ def test_names_and_titles_tell_apart_what_they_name(tmp_path, compared):
     assert [one["runs"] for one in found["configurations"]] == [["a/seed0"], ["b/seed0"]]
     title = found["configurations"][1]["title"]
     assert title == "policy.batch_size 7, predictor.batch_size 7"
+
+
+def test_settings_too_many_for_a_title_are_kept_beside_the_name(tmp_path):
+    runs = [archived(tmp_path / name) for name in "ab"]
+    config = json.loads(runs[1].config.read_text())
+    config["label"] |= {"budget": 7, "wait": False, "pool_size": 9, "ahead": 3}
+    write_json(runs[1].config, config)
+    first, second = group_runs(runs)
+    assert (first.title, second.title) == ("a", "b")
+    own = {"label.budget": 7, "label.wait": False, "label.pool_size": 9, "label.ahead": 3}
+    assert second.own == own
+    config = json.loads(runs[0].config.read_text())
+    config["label"] |= {"wait": False}
+    write_json(runs[1].config, config)
+    first, second = group_runs(runs)
+    assert (second.title, second.own) == ("wait no", {})
 
 
 def test_the_command_tells_all_and_draws_png_and_svg_in_both_themes(seeds, compared):

@@ -550,7 +550,7 @@ def test_the_progress_page_draws_what_the_run_measured(run, page):
     page.answer(page.lease(1)[0]["query"], "left")
     text = page.get("/progress").text
     assert text.count("<polyline") == 6
-    assert "True return: " in text
+    assert "True return, training: " in text
     assert "1 of 20 answers" in text
     assert 'scope="row">anna' in text
     assert 'src="/videos/step-200.mp4?' in text

@@ -104,6 +104,36 @@ def test_a_growing_file_is_read_on_and_another_one_anew(tmp_path, monkeypatch):
     assert write(*range(100, 120), mode="w") == [*range(100, 120)]  # another one, and longer
 
 
+def test_labels_hold_until_the_next_round_and_to_the_end_of_the_run():
+    points = [(100.0, 10.0), (300.0, 20.0)]
+    labels = Curve("labels", "Labels", "", "", points, holds=True)
+    stairs, _ = charts_of([labels, curve_of((0, 0), (1000, 20))])
+    places = [tuple(map(float, place.split(","))) for place in stairs.lines[0].points.split()]
+    ends = [LEFT + (RIGHT - LEFT) * share for share in (0.1, 0.3, 0.3, 1.0)]
+    assert [x for x, _ in places] == pytest.approx(ends)
+    ten, still_ten, twenty, still_twenty = (y for _, y in places)
+    assert ten == still_ten > twenty == still_twenty
+
+
+def test_of_two_rounds_at_one_step_the_last_counts(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    run.metrics.mkdir()
+    lines = [{"step": step, "labels/answered": n} for step, n in ((5, 10), (5, 40), (9, 50))]
+    (run.metrics / "reward.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    (labels,) = (curve for curve in curves_of(run) if curve.name == "labels")
+    assert labels.points == [(5, 40), (9, 50)]
+
+
+def test_what_holds_is_thinned_to_values_that_there_were(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    run.metrics.mkdir()
+    lines = [{"step": step, "labels/answered": 10 * step} for step in range(1000)]
+    (run.metrics / "reward.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    (labels,) = (curve for curve in curves_of(run) if curve.name == "labels")
+    assert 100 < len(labels.points) <= MOST_POINTS
+    assert all(value == 10 * step for step, value in labels.points)
+
+
 def test_every_recipe_has_a_question_of_its_own():
     for recipe in RECIPES.values():
         assert instructions_for(recipe.config.env.id) != GENERAL

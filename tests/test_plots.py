@@ -76,9 +76,21 @@ def test_the_learning_curve_is_the_recorded_return(run):
     top, bottom, labels = learning.learning_curve(run, RESULT)
     points = [[1000.0 * i, value] for i, value in enumerate(RETURNS, start=1)]
     assert drawn(top)["true return, training"] == points
-    assert {text.get_text() for text in top.texts} == {"best possible", "random policy"}
+    assert {"best possible: 80.0", "random policy: −5.0"} < set(drawn(top))
+    assert not top.texts  # which a curve could strike through
     assert drawn(bottom)["accuracy on held-out labels"][0] == [1000, 0.8]
-    assert [y for _, y in np.transpose(labels.lines[0].get_data())] == [10, 10, 20, 20]
+    assert [y for _, y in np.transpose(labels.lines[0].get_data())] == [10, 10, 20, 20, 20]
+
+
+@pytest.mark.usefixtures("painted")
+def test_labels_stand_to_the_end_of_the_run_and_a_second_round_at_a_step_makes_no_hook(run):
+    path = run.metrics / "reward.jsonl"
+    first, *others = path.read_text().splitlines(keepends=True)
+    again = first.replace('"reward/validation_accuracy": 0.8', '"reward/validation_accuracy": 0.3')
+    path.write_text("".join([again, first, *others[:-2]]))
+    _, bottom, labels = learning.learning_curve(run, RESULT)
+    assert labels.lines[0].get_xdata().tolist() == [1000, 2000, 4000]
+    assert drawn(bottom)["accuracy on held-out labels"] == [[1000, 0.8], [2000, 0.8]]
 
 
 @pytest.mark.parametrize(

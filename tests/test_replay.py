@@ -27,8 +27,10 @@ from prefrl.runs.foreign import open_run
 from prefrl.runs.panel import (
     CURVE,
     FONT,
+    FOOT,
     GROUND,
     HEAD,
+    MARGIN,
     PLOT,
     PREDICTED,
     TEXT,
@@ -82,7 +84,7 @@ def test_the_command_writes_a_video_that_browsers_play_and_prints_its_path(run, 
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert stream.average_rate == 15
-        assert (stream.width, stream.height) == (320, 420 + 2 * CURVE)
+        assert (stream.width, stream.height) == (320, 420 + 2 * CURVE + FOOT)
     assert len(decoded(path)) == 2 * 21
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")  # playable before it is whole
@@ -207,7 +209,7 @@ def test_the_baseline_shows_the_true_reward_alone(tmp_path):
     run = untrained_run(tmp_path / "run", "prefrl/MovingDotPosition-v0", **SHORT, reward="true")
     replay = play(load_trained(run), "last")
     assert replay.episodes[0].predicted is None
-    assert next(replay_frames(replay)).shape == (420 + CURVE, 320, 3)
+    assert next(replay_frames(replay)).shape == (420 + CURVE + FOOT, 320, 3)
 
 
 def row_of(canvas: np.ndarray, x: int, colour: tuple[int, int, int]) -> float:
@@ -221,7 +223,7 @@ def test_the_curve_drawn_is_the_mean_of_the_members_and_the_band_spans_them():
     smooth = np.cumsum(rng.normal(size=20))
     predicted = smooth + np.array([[-2.0], [0.3], [2.0]])
     (curve, _) = curves(predicted, np.zeros(20))
-    canvas = Panel([curve], 320).draw(20)  # 16 pixels a step
+    canvas = Panel([curve], 320 + MARGIN).draw(20)[:, MARGIN:]  # 16 pixels a step
     per_unit = (PLOT - 5) / (curve.high - curve.low)
     for i in range(19):
         x = round((i + 0.5) * 16)
@@ -236,9 +238,9 @@ def test_the_curve_drawn_is_the_mean_of_the_members_and_the_band_spans_them():
 
 
 def test_the_line_stands_at_the_newest_reward_and_later_ones_are_dim():
-    panel = Panel(curves(None, np.ones(20)), 320)
+    panel = Panel(curves(None, np.ones(20)), 320 + MARGIN)
     for t in (4, 8, 20):
-        canvas = panel.draw(t)
+        canvas = panel.draw(t)[:, MARGIN:]
         x = round((t - 0.5) * 16)
         assert (canvas[HEAD : HEAD + PLOT, x] == TEXT).all()
         row = 2
@@ -256,11 +258,19 @@ def check_drawn(panel: np.ndarray, colour: tuple[int, int, int], lines: np.ndarr
     """The reward before the newest, which the upright line hides, is drawn where it should be."""
     steps, mean = lines.shape[1], lines.mean(0)
     low, high = min(0, lines.min()), max(0, lines.max())
-    scale = max(2.0, 320 / steps)
-    first = np.clip(t - 160 / scale, 0, steps - 320 / scale)
+    panel = panel[:, MARGIN:]
+    across = panel.shape[1]
+    scale = max(2.0, across / steps)
+    first = np.clip(t - across / 2 / scale, 0, steps - across / scale)
     around = 2 + (high - mean[max(0, t - 3) : t]) * (PLOT - 5) / (high - low or 1)
     drawn = row_of(panel, round((t - 1.5 - first) * scale), colour)
     assert around.min() - 2 <= drawn <= around.max() + 2
+
+
+def texts_of_curve(texts: list[str], row: int) -> list[str]:
+    """Newest reward, sum, upper and lower end: those at the foot are written before."""
+    curves_texts = texts[-8:]
+    return curves_texts[4 * row : 4 * row + 4]
 
 
 @pytest.mark.parametrize("env", ["moving dot", "pong"])
@@ -268,7 +278,7 @@ def test_curves_and_sums_in_a_replay_are_those_of_the_recorded_rewards(
     env, replay, pong, tmp_path, monkeypatch
 ):
     if env == "pong":
-        replay = play(pong, "last", most_steps=170)  # of which 160 are to be seen at a time
+        replay = play(pong, "last", most_steps=170)  # of which 138 are to be seen at a time
     replay.save(tmp_path / "x.mp4")
     texts: list[str] = []
     write = cv2.putText
@@ -283,13 +293,13 @@ def test_curves_and_sums_in_a_replay_are_those_of_the_recorded_rewards(
             for row, (name, lines, colour) in enumerate(
                 [("predicted", predicted, PREDICTED), ("true", true[None], TRUE)]
             ):
-                newest, total = texts[2 * row : 2 * row + 2]
+                newest, total = texts_of_curve(texts, row)[:2]
                 mean = lines.mean(0)
                 assert newest == (f"{name} {mean[t - 1]:+.3g}" if t else f"{name} ")
                 shown = float(total.removeprefix("sum "))
                 assert shown == pytest.approx(mean[:t].sum(), rel=1e-3, abs=1e-6)
                 if t >= 2:
-                    check_drawn(frame[len(frame) - CURVE * (2 - row) :], colour, lines, t)
+                    check_drawn(frame[len(frame) - FOOT - CURVE * (2 - row) :], colour, lines, t)
     assert next(frames, None) is None
 
 
@@ -305,7 +315,8 @@ def test_rewards_beside_an_older_policy_are_said_to_be_the_last_ensembles(replay
         texts.clear()
         *_, frame = replay_frames(dataclasses.replace(replay, policy=policy))
         assert any(text.startswith(f"{name} ") for text in texts)
-        widths = [cv2.getTextSize(text, FONT, 1.0, 1)[0][0] for text in texts[-4:-2]]
+        last = texts[-8:]  # of the last frame, two curves with four texts each
+        widths = [cv2.getTextSize(text, FONT, 1.0, 1)[0][0] for text in last[:2]]
         assert sum(widths) < frame.shape[1] - 12  # both fit side by side
 
 
@@ -353,11 +364,29 @@ def test_pong_is_the_same_in_colour_as_in_the_environments_that_train(tmp_path, 
 def test_long_episodes_scroll():
     true = np.zeros(1000)
     true[500] = 1.0
-    panel = Panel(curves(None, true), 320)  # 160 steps fit
-    later = panel.draw(520)
+    panel = Panel(curves(None, true), 320 + MARGIN)  # 160 steps fit
+    later = panel.draw(520)[:, MARGIN:]
     assert row_of(later, 121, TRUE) < 5  # 20 steps to the left of the line in the middle
     assert row_of(later, 60, TRUE) > 50
-    assert (panel.draw(300)[HEAD:, :150] == panel.draw(310)[HEAD:, :150]).all()  # 0 throughout
+    seen = [panel.draw(t)[HEAD : HEAD + PLOT, : MARGIN + 150] for t in (300, 310)]
+    assert (seen[0] == seen[1]).all()  # 0 throughout
+
+
+def test_the_panel_numbers_its_axes_and_says_which_steps_of_which_episode_it_shows(monkeypatch):
+    texts: list[str] = []
+    monkeypatch.setattr(cv2, "putText", lambda *args: texts.append(args[1]))
+    (curve,) = curves(None, np.linspace(-2.5, 0.75, 250))
+    panel = Panel([curve], 320 + MARGIN, "episode 2 of 2")
+    panel.draw(120)
+    assert {"-2.5", "0.75", "step 120 of 250", "episode 2 of 2"} <= set(texts)
+    assert {"41", "200", "160 steps shown"} <= set(texts)
+    texts.clear()
+    panel.draw(250)
+    assert {"91", "250", "step 250 of 250"} <= set(texts)
+    texts.clear()
+    Panel(curves(None, np.ones(20)), 320).draw(3)
+    assert {"1", "20", "step 3 of 20"} <= set(texts)
+    assert not any("shown" in text or "episode" in text for text in texts)
 
 
 def test_two_clips_are_drawn_to_one_scale():
@@ -369,14 +398,14 @@ def test_two_clips_are_drawn_to_one_scale():
 def test_constant_rewards_can_be_drawn():
     for value in (0.0, 5.0):
         panel = Panel(curves(np.full((3, 4), value), np.full(4, value)), 320)
-        assert panel.draw(0).shape == panel.draw(4).shape == (2 * CURVE, 320, 3)
+        assert panel.draw(0).shape == panel.draw(4).shape == (2 * CURVE + FOOT, 320, 3)
 
 
 def test_a_gif_goes_at_the_same_speed_with_at_most_50_frames_a_second(run, tmp_path, capsys):
     assert main(["replay", str(run.path), "--gif", "--deterministic"]) == 0
     *_, path = capsys.readouterr().out.split()
     with Image.open(path) as gif:
-        assert (gif.format, gif.size) == ("GIF", (320, 420 + 2 * CURVE))
+        assert (gif.format, gif.size) == ("GIF", (320, 420 + 2 * CURVE + FOOT))
         shown = []
         for number in range(gif.n_frames):
             gif.seek(number)

@@ -1,5 +1,6 @@
 """A replay's page as a browser gets it, and the stretches that it puts into the queue."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from untrained_run import untrained_run
 
 from labeler_ui.access import only
 from labeler_ui.replay_app import View, create_view
-from labeler_ui.replay_plots import plots_of
+from labeler_ui.replay_plots import plots_of, ticks_of
 from labeler_ui.settings import Site
 from prefrl.cli import main
 from prefrl.labels.codec import StoreError
@@ -157,6 +158,7 @@ def test_the_page_shows_each_episode_with_its_curve_and_moments(played, visit):
         assert 'data-fps="15.0"' in text
         assert text.count('class="band"') == 1
         assert text.count('class="curve"') == 2
+        assert re.findall(r"<text [^>]+>([^<]+)<", text)[-1] == f"{STEPS} steps"
         highest = int(np.argmax(episode.disagreement)) + 1
         assert f'data-action="moment" data-step="{highest}"' in text
         rewards = page.get(f"/api/episodes/{number}").json
@@ -179,6 +181,17 @@ def test_the_plot_is_of_the_values_at_the_steps_where_their_picture_is_seen():
     assert top.band.split()[3:] == ["3,100.00", "2,28.57", "1,57.14"]
     assert bottom.band == ""
     assert [plot.name for plot in plots_of(None, predicted[0])] == ["true"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "texts"),
+    [(250, ["0", "100", "200 steps"]), (20, ["0", "5", "10", "15", "20 steps"]),
+     (1, ["0", "1 steps"]), (4000, ["0", "1,000", "2,000", "3,000", "4,000 steps"])],
+)  # fmt: skip
+def test_the_steps_below_the_plots_are_round(steps, texts):
+    ticks = ticks_of(steps)
+    assert [tick.text for tick in ticks] == texts
+    assert all(tick.at <= steps for tick in ticks)
 
 
 def test_a_stretch_is_put_into_the_queue_with_its_pictures(played, visit, store):

@@ -11,6 +11,7 @@ from labeler_ui.access import NameBehind
 from labeler_ui.archive.catalogue import SPARK_HEIGHT, SPARK_WIDTH, Catalogue, Row
 from labeler_ui.archive.compare_page import compare_page
 from labeler_ui.archive.run_page import run_page
+from labeler_ui.charts import minus
 from labeler_ui.guarded import guarded_app, refuse
 from labeler_ui.settings import Site
 from prefrl.run_directory import RunDirectory, RunError
@@ -40,7 +41,7 @@ def create_archive(catalogue: Catalogue, title: str, site: Site, name_behind: Na
         name_behind: Knows the tokens.
     """
     app = guarded_app(site, name_behind, "archive.index")
-    app.jinja_env.filters |= {"number": number, "duration": duration}
+    app.jinja_env.filters |= {"number": number, "duration": duration, "minus": minus}
     app.register_blueprint(_pages(catalogue, text(title)))
     app.register_error_handler(RunError, lambda error: refuse(Damaged(text(str(error)))))
     app.register_error_handler(

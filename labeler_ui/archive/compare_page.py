@@ -5,13 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from labeler_ui.charts import Chart, Points, Trace, overlay, shortened
+from labeler_ui.charts import Chart, Points, Trace, minus, overlay, shortened
 from prefrl.run_directory import RunDirectory, read_object
 from prefrl.runs.archive import names_of, text
-from prefrl.runs.comparison import AXES, Band, Group, band_of, final_return, group_runs
+from prefrl.runs.comparison import (
+    AXES,
+    Band,
+    Group,
+    band_of,
+    final_return,
+    group_runs,
+    interval_note,
+)
 from prefrl.runs.differences import all_differences
 from prefrl.runs.series import Series
-from prefrl.runs.tables import duration, fact, number
+from prefrl.runs.tables import NOTHING, duration, fact, number
 
 STYLES = 6  # as many as the style sheet tells apart by colour
 MOST_POINTS = 240
@@ -36,9 +44,14 @@ def compare_page(runs: Mapping[str, RunDirectory]) -> dict[str, Any]:
         [read_object(run.config) for run in runs.values()],
         [read_object(run.provenance) for run in runs.values()],
     )
+    finals = [final_return(group, np.random.default_rng(0)) for group in groups]
     return {
         "names": list(zip(runs, names_of(list(runs.values())), strict=True)),
-        "groups": [_described(group, style) for style, group in enumerate(groups)],
+        "groups": [
+            _described(group, final, style % STYLES)
+            for style, (group, final) in enumerate(zip(groups, finals, strict=True))
+        ],
+        "interval_note": interval_note(finals),
         "charts": [_chart(axis, groups) for axis in AXES],
         "differences": {
             kind: [(text(key), [fact(value) for value in values]) for key, values in found.items()]
@@ -47,16 +60,16 @@ def compare_page(runs: Mapping[str, RunDirectory]) -> dict[str, Any]:
     }
 
 
-def _described(group: Group, style: int) -> dict[str, Any]:
-    final = final_return(group, np.random.default_rng(0))
-    ends = final["interval"]
+def _described(group: Group, final: Mapping[str, Any], style: int) -> dict[str, Any]:
+    ends, names = final["interval"], [entry.name for entry in group.entries]
     return {
         "title": text(group.title),
-        "style": style % STYLES,
-        "runs": ", ".join(entry.name for entry in group.entries),
+        "style": style,
+        "runs": "" if names == [group.title] else ", ".join(names),
+        "own": [f"{text(key)} {fact(value)}" for key, value in group.own.items()],
         "seeds": final["seeds"],
-        "mean": number(final["interquartile_mean"], 1),
-        "interval": f"{ends[0]:,.1f} to {ends[1]:,.1f}" if ends else final["note"],
+        "mean": minus(number(final["interquartile_mean"], 1)),
+        "interval": minus(f"{ends[0]:,.1f} to {ends[1]:,.1f}") if ends else NOTHING,
     }
 
 

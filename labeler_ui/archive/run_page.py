@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +9,20 @@ from typing import Any
 import numpy as np
 from flask import url_for
 
-from labeler_ui.charts import charts_of
+from labeler_ui.archive.media import MOST_VIDEOS, pictures_of, videos_of
+from labeler_ui.charts import charts_of, minus
 from labeler_ui.curves import curves_of
 from labeler_ui.labelers import ANSWER_NAMES, labelers_table
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore, StoreError
 from prefrl.run_directory import RunDirectory, RunError, finite, read_object
+from prefrl.runs.against_random import no_better_than_random
 from prefrl.runs.archive import Entry, entry_of, text
 from prefrl.runs.differences import flat
 from prefrl.runs.foreign import plain_files
 from prefrl.runs.record import record_of
 from prefrl.runs.tables import duration, fact, number, size
 
-MOST_VIDEOS = 6  # on the page; all of them are among the files
 MOST_FILES = 500
 LONGEST_TEXT = 200_000  # characters of settings or of a diff
 ORIGIN = ("command", "directory", "started_at", "ended_at", "exit_code", "error")
@@ -47,7 +47,10 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
         "entry": entry,
         "head": _head(entry),
         **_curves(run),
-        "videos": _videos(states, key),
+        "no_better": no_better_than_random(record["result"]),
+        "videos": videos_of(states, key),
+        "most_videos": MOST_VIDEOS,
+        "pictures": pictures_of(states, key),
         **_labels(run),
         "settings": facts(record["settings_that_are_not_the_default"]),
         "config": _json(record["config"]),
@@ -63,18 +66,24 @@ def run_page(run: RunDirectory, key: str) -> dict[str, Any]:
 
 def facts(values: Mapping[str, Any]) -> Facts:
     """Names and values as people read them."""
-    return [(text(key), fact(value)) for key, value in flat(values).items()]
+    return [(text(key), shown(value)) for key, value in flat(values).items()]
+
+
+def shown(value: Any) -> str:
+    """A fact in one line; figures with the sign that they have in charts."""
+    return minus(fact(value)) if isinstance(value, int | float) else fact(value)
 
 
 def _head(entry: Entry) -> Facts:
     return [
         ("environment", entry.env),
         ("seed", number(entry.seed)),
-        ("true return", number(entry.true_return, 1)),
+        (", ".join(filter(None, ("true return", entry.return_of))),
+         minus(number(entry.true_return, 1))),
         ("labels", number(entry.labels)),
         ("steps", number(entry.env_steps)),
         ("time", duration(entry.wall_s)),
-    ]
+    ]  # fmt: skip
 
 
 def _curves(run: RunDirectory) -> dict[str, Any]:
@@ -82,22 +91,6 @@ def _curves(run: RunDirectory) -> dict[str, Any]:
         return {"charts": charts_of(curves_of(run)), "damage": ""}
     except RunError as error:
         return {"charts": [], "damage": f"The figures cannot be read: {text(str(error))}"}
-
-
-def _videos(states: Mapping[str, os.stat_result], key: str) -> list[dict[str, str]]:
-    """The newest first; an address changes when its file does."""
-    made = {name: state.st_mtime_ns for name, state in states.items() if _is_whole_video(name)}
-    return [
-        {
-            "name": text(name.removeprefix("videos/")),
-            "address": url_for("archive.file", key=key, name=name, made=made[name]),
-        }
-        for name in sorted(made, key=made.__getitem__, reverse=True)[:MOST_VIDEOS]
-    ]
-
-
-def _is_whole_video(name: str) -> bool:
-    return re.fullmatch(r"videos/[^/]+(?<!\.partial)\.mp4", name) is not None and name.isprintable()
 
 
 def _labels(run: RunDirectory) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Entry:
         labels: Given so far.
         env_steps: Taken so far.
         true_return: Of the evaluation at the end, until then of the newest training episodes.
+        return_of: Which of the two, `evaluation` or `training`; empty without a return.
         wall_s: Seconds it took, or has taken so far.
         started_at: When it began, as an ISO date.
     """
@@ -45,6 +46,7 @@ class Entry:
     labels: int | None
     env_steps: int | None
     true_return: float | None
+    return_of: str
     wall_s: float | None
     started_at: str
 
@@ -79,6 +81,8 @@ def entry_of(run: RunDirectory) -> Entry:
     figures = status.figures if isinstance(status.figures, Mapping) else {}
     labels, steps = number_in(figures.get("labels")), number_in(figures.get("env_steps"))
     seed = number_in(config.get("seed"))
+    true_return = mean_of(figures.get("true_return"))
+    source = "evaluation" if isinstance(figures.get("true_return"), Mapping) else "training"
     return Entry(
         run=run.path,
         name=name_of(run),
@@ -89,7 +93,8 @@ def entry_of(run: RunDirectory) -> Entry:
         doing=text(status.doing),
         labels=None if labels is None else int(labels),
         env_steps=None if steps is None else int(steps),
-        true_return=_return(figures),
+        true_return=true_return,
+        return_of="" if true_return is None else source,
         wall_s=_wall_s(status, figures, started_at),
         started_at=started_at,
     )
@@ -142,9 +147,9 @@ def number_in(value: Any) -> float | None:
     return value if abs(value) < 1e15 else None  # nan too is not below
 
 
-def _return(figures: Mapping[str, Any]) -> float | None:
-    found = figures.get("true_return")
-    return number_in(found.get("mean") if isinstance(found, dict) else found)
+def mean_of(returns: Any) -> float | None:
+    """The mean of what an evaluation says of returns; a single number is that itself."""
+    return number_in(returns.get("mean") if isinstance(returns, Mapping) else returns)
 
 
 def _wall_s(status: RunStatus, figures: Mapping[str, Any], started_at: str) -> float | None:

@@ -83,11 +83,18 @@ def _chosen(pair: Judged) -> tuple[bool, bool]:
 def _head(pair: Judged, count: str, width: int) -> NDArray[np.uint8]:
     canvas = np.full((HEAD, width, 3), GROUND, np.uint8)
     answers = ", ".join(f"{labeler}: {answer}" for labeler, answer in pair.answers.items())
-    members = " ".join(f"{p:.2f}" for p in pair.p_left)
-    opinion = f"predicted: left with p = {pair.p_left.mean():.2f} (members {members})"
+    opinion = _opinion(pair.p_left)
     colour = WRONG if pair.wrong else RIGHT if pair.decided else TEXT
     for row, (text, shade) in enumerate(
         ((f"{count}   {answers}", TEXT), (opinion + "  WRONG" * pair.wrong, colour))
     ):
         cv2.putText(canvas, text, (GAP, 18 + 20 * row), FONT, 1.0, shade, 1, cv2.LINE_AA)
     return canvas
+
+
+def _opinion(p_left: NDArray[np.float64]) -> str:
+    """Which clip the predictor prefers, and how surely: `[M]`, the probability of each member."""
+    mean = float(p_left.mean())
+    side = "neither" if mean == 0.5 else "left" if mean > 0.5 else "right"
+    p = 1 - p_left if side == "right" else p_left
+    return f"predicted: {side}, p = {p.mean():.2f} (members {' '.join(f'{one:.2f}' for one in p)})"

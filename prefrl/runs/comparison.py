@@ -12,12 +12,13 @@ from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.runs.archive import Entry, entry_of, names_of, seconds_since_epoch, text
 from prefrl.runs.differences import differing, settings_of, sources_of
 from prefrl.runs.intervals import LEAST_SEEDS, bootstrap_interval, interquartile_mean
-from prefrl.runs.series import Series, lines_of, series
+from prefrl.runs.series import Series, last_of_each, lines_of, series
+from prefrl.runs.tables import fact
 
 AXES = {
     "env_steps": "environment steps",
     "labels": "labels",
-    "wall_s": "wall time, mean over seeds",
+    "wall_s": "wall time, waits included, mean over seeds",
 }
 GRID = 200  # points of a curve over seeds: more than a picture of it can show
 MOST_IN_A_TITLE = 3  # settings by which a curve is named
@@ -29,11 +30,13 @@ class Group:
 
     Attributes:
         title: What sets this configuration apart from the others.
+        own: The settings that do, where they are too many for a title.
         entries: The runs.
         curves: True return of training episodes against each of `AXES`, in the same order.
     """
 
     title: str
+    own: dict[str, Any]
     entries: list[Entry]
     curves: list[dict[str, Series]]
 
@@ -64,19 +67,26 @@ def group_runs(runs: Sequence[RunDirectory]) -> list[Group]:
     Raises:
         RunError: Two runs have configuration and seed in common: they are one sample, not two.
     """
+    configs: dict[str, dict[str, Any]] = {}
     by_config: dict[str, list[tuple[RunDirectory, Entry]]] = {}
     for run, name in zip(runs, names_of(runs), strict=True):
         origin = read_object(run.provenance)
         config = settings_of(read_object(run.config), origin) | sources_of(origin)
         config.pop("seed", None)
         member = (run, replace(entry_of(run), name=name))
-        by_config.setdefault(json.dumps(config, sort_keys=True), []).append(member)
+        key = json.dumps(config, sort_keys=True)
+        configs.setdefault(key, config)
+        by_config.setdefault(key, []).append(member)
     members = [[entry for _, entry in found] for found in by_config.values()]
-    titles = _titles([json.loads(config) for config in by_config], members)
+    settings = differing(list(configs.values()))
+    told = 0 < len(settings) <= MOST_IN_A_TITLE
     groups = []
-    for title, entries, found in zip(titles, members, by_config.values(), strict=True):
+    for i, (entries, found) in enumerate(zip(members, by_config.values(), strict=True)):
         _refuse_repeats(entries)
-        groups.append(Group(title, entries, [curves_of(run) for run, _ in found]))
+        own = {key: values[i] for key, values in settings.items()}
+        title = _title_by_settings(own) if told else _title_by_name(entries)
+        curves = [curves_of(run) for run, _ in found]
+        groups.append(Group(title, {} if told else own, entries, curves))
     return groups
 
 
@@ -92,7 +102,7 @@ def curves_of(run: RunDirectory) -> dict[str, Series]:
     curves = {"env_steps": (steps, returns)}
     labels = series(policy, "rollout/true_return", "policy/snapshot_labels")
     if labels[0].size:
-        curves["labels"] = _last_of_each(labels)
+        curves["labels"] = last_of_each(labels)  # many rollouts have the same number of labels
     started = seconds_since_epoch(read_object(run.provenance).get("started_at"))
     if clock.size:
         began = clock[0] if started is None else started
@@ -144,19 +154,19 @@ def final_return(group: Group, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def interval_note(finals: Sequence[Mapping[str, Any]]) -> str:
+    """Why some of the `final_return`s have no interval; empty where all have one."""
+    if all(final["interval"] for final in finals):
+        return ""
+    return f"An interval needs at least {LEAST_SEEDS} finished seeds of a configuration."
+
+
 def _note(seeds: int, which: str = "") -> str:
     """Why so many seeds have no interval; empty where they have one."""
     if seeds >= LEAST_SEEDS:
         return ""
     there = f"1 {which}seed" if seeds == 1 else f"{seeds} {which}seeds"
     return f"{there}: no interval, which needs at least {LEAST_SEEDS}"
-
-
-def _last_of_each(points: Series) -> Series:
-    """The last value at each x; many rollouts have the same number of labels."""
-    x, y = points
-    last = np.append(x[1:] != x[:-1], True)
-    return x[last], y[last]
 
 
 def _refuse_repeats(entries: Iterable[Entry]) -> None:
@@ -170,18 +180,13 @@ def _refuse_repeats(entries: Iterable[Entry]) -> None:
         seen[entry.seed] = entry
 
 
-def _titles(configs: Sequence[Mapping[str, Any]], members: Sequence[Sequence[Entry]]) -> list[str]:
-    """By the settings that differ if they are few, else by the name of a run."""
-    settings = differing(configs)
-    if not 0 < len(settings) <= MOST_IN_A_TITLE:
-        return [
-            entries[0].name + (f" and {len(entries) - 1} more" if entries[1:] else "")
-            for entries in members
-        ]
-    short = {key: key.split(".")[-1] for key in settings}
+def _title_by_name(entries: Sequence[Entry]) -> str:
+    return entries[0].name + (f" and {len(entries) - 1} more" if entries[1:] else "")
+
+
+def _title_by_settings(own: Mapping[str, Any]) -> str:
+    """By the last part of their names, if these tell them apart."""
+    short = {key: key.split(".")[-1] for key in own}
     if len(set(short.values())) < len(short):
-        short = {key: key for key in settings}
-    return [
-        ", ".join(f"{short[key]} {text(str(values[i]))}" for key, values in settings.items())
-        for i in range(len(configs))
-    ]
+        short = {key: key for key in own}
+    return ", ".join(f"{text(short[key])} {fact(value)}" for key, value in own.items())

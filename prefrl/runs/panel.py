@@ -13,6 +13,10 @@ LEAST_WIDTH = 320
 STEP_WIDTH = 2.0  # pixels a step at least; of longer episodes a stretch is shown
 HEAD, PLOT, GAP = 20, 60, 4  # heights, in pixels
 CURVE = HEAD + PLOT + GAP
+AXIS_LINE, FOOT = 16, 36  # heights of what is below all curves: the axis, and the axis with steps
+MARGIN = 44  # width of what is left of the curves: their axis
+EDGE = 6  # pixels between texts and the edge
+SMALL = 0.8  # of the font, for the numbers at the axes
 FONT = cv2.FONT_HERSHEY_PLAIN  # the only one that is legible as small as this
 SUBPIXEL = 4  # bits of a coordinate after the point
 
@@ -20,6 +24,7 @@ Colour = tuple[int, int, int]
 GROUND: Colour = (17, 19, 24)
 AXIS: Colour = (72, 76, 84)
 TEXT: Colour = (170, 174, 182)
+NUMBER: Colour = (128, 132, 140)
 PREDICTED: Colour = (110, 170, 250)
 MEMBER: Colour = (58, 96, 150)
 BAND: Colour = (30, 46, 72)
@@ -79,14 +84,16 @@ class Panel:
     Args:
         shown: What is drawn; all of the same L steps.
         width: In pixels.
+        title: Stands beside the number of the step.
     """
 
-    def __init__(self, shown: list[Curve], width: int) -> None:
-        self._curves, self._width = shown, width
-        self._steps = shown[0].lines.shape[1]
-        self._scale = max(STEP_WIDTH, width / self._steps)  # pixels a step
+    def __init__(self, shown: list[Curve], width: int, title: str = "") -> None:
+        self._curves, self._width, self._title = shown, width, title
+        self._steps, self._across = shown[0].lines.shape[1], width - MARGIN
+        self._scale = max(STEP_WIDTH, self._across / self._steps)  # pixels a step
         self._sums = [np.concatenate([[0.0], curve.mean.cumsum()]) for curve in shown]
-        self.height = CURVE * len(shown)
+        self._in_window = min(self._steps, round(self._across / self._scale))
+        self.height = CURVE * len(shown) + FOOT
 
     def draw(self, t: int) -> NDArray[np.uint8]:
         """The panel after t steps, `[height, width, 3] uint8`.
@@ -94,25 +101,37 @@ class Panel:
         The reward of step t - 1, the newest, is at the upright line; what is yet to come is dim.
         """
         canvas = np.full((self.height, self._width, 3), GROUND, np.uint8)
-        in_window = self._width / self._scale
+        in_window = self._across / self._scale
         first = float(np.clip(t - in_window / 2, 0, self._steps - in_window))
+        self._foot(canvas[-FOOT:], int(first), t)
         for row, (curve, sums) in enumerate(zip(self._curves, self._sums, strict=True)):
             part = canvas[row * CURVE : (row + 1) * CURVE]
             self._head(part, curve, t, sums[t])
-            self._plot(part[HEAD : HEAD + PLOT], curve, first, t)
+            plot = part[HEAD : HEAD + PLOT]
+            _write(plot[:, :MARGIN], _short(curve.high), 12, NUMBER, SMALL, align=1)
+            _write(plot[:, :MARGIN], _short(curve.low), PLOT - 3, NUMBER, SMALL, align=1)
+            self._plot(plot[:, MARGIN:], curve, first, t)
         return canvas
 
     def _head(self, canvas: NDArray[np.uint8], curve: Curve, t: int, total: float) -> None:
         newest = f"{curve.mean[t - 1]:+.3g}" if t else ""
-        _write(canvas, f"{curve.name} {newest}", 6, curve.colour)
-        text = f"sum {total:+.4g}"
-        width = cv2.getTextSize(text, FONT, 1.0, 1)[0][0]
-        _write(canvas, text, self._width - 6 - width, curve.colour)
+        _write(canvas, f"{curve.name} {newest}", HEAD - 6, curve.colour)
+        _write(canvas, f"sum {total:+.4g}", HEAD - 6, curve.colour, align=1)
+
+    def _foot(self, canvas: NDArray[np.uint8], first: int, t: int) -> None:
+        """Which steps are to be seen, and which one this is."""
+        axis, y = canvas[:, MARGIN - EDGE :], AXIS_LINE - 4
+        _write(axis, f"{first + 1:,}", y, NUMBER, SMALL)
+        _write(axis, f"{first + self._in_window:,}", y, NUMBER, SMALL, align=1)
+        if self._in_window < self._steps:
+            _write(axis, f"{self._in_window:,} steps shown", y, NUMBER, SMALL, align=0.5)
+        _write(canvas, f"step {t:,} of {self._steps:,}", FOOT - 6, TEXT)
+        _write(canvas, self._title, FOOT - 6, TEXT, align=1)
 
     def _plot(self, canvas: NDArray[np.uint8], curve: Curve, first: float, t: int) -> None:
         per_unit = (PLOT - 5) / ((curve.high - curve.low) or 1.0)
         begin = int(first)
-        end = min(self._steps, int(first + self._width / self._scale) + 2)
+        end = min(self._steps, int(first + self._across / self._scale) + 2)
         x = (np.arange(begin, end) - first + 0.5) * self._scale
 
         def points(values: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -121,7 +140,7 @@ class Panel:
             return fixed.astype(np.int32)
 
         zero = round(2 + curve.high * per_unit)
-        cv2.line(canvas, (0, zero), (self._width, zero), AXIS)
+        cv2.line(canvas, (0, zero), (self._across, zero), AXIS)
         if len(curve.lines) > 1:
             upper, lower = points(curve.lines.max(0)), points(curve.lines.min(0))
             around = np.concatenate([upper, lower[::-1]])
@@ -129,14 +148,25 @@ class Panel:
             lines = [points(line) for line in curve.lines]
             cv2.polylines(canvas, lines, False, MEMBER, 1, cv2.LINE_AA, SUBPIXEL)
         cv2.polylines(canvas, [points(curve.mean)], False, curve.colour, 1, cv2.LINE_AA, SUBPIXEL)
-        now = max(0, min(self._width - 1, round((t - first - 0.5) * self._scale)))
+        now = max(0, min(self._across - 1, round((t - first - 0.5) * self._scale)))
         canvas[:, now + 1 :] //= 2
         canvas[:, now + 1 :] += np.array(GROUND, np.uint8) // 2
         canvas[:, now] = TEXT
 
 
-def _write(canvas: NDArray[np.uint8], text: str, x: int, colour: Colour) -> None:
-    cv2.putText(canvas, text, (x, HEAD - 6), FONT, 1.0, colour, 1, cv2.LINE_AA)
+def _write(
+    canvas: NDArray[np.uint8], text: str, y: int, colour: Colour, scale: float = 1.0,
+    align: float = 0.0,
+) -> None:  # fmt: skip
+    """One line on a height: at the left, or so far to the right (0 to 1) as there is room."""
+    room = canvas.shape[1] - 2 * EDGE - cv2.getTextSize(text, FONT, scale, 1)[0][0]
+    at = (EDGE + round(align * room), y)
+    cv2.putText(canvas, text, at, FONT, scale, colour, 1, cv2.LINE_AA)
+
+
+def _short(value: float) -> str:
+    """A number for which there is room beside the curves."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
 
 
 def size_shown(picture: NDArray[np.uint8]) -> tuple[int, int]:
@@ -164,7 +194,9 @@ def replay_frames(replay: Replay) -> Iterator[NDArray[np.uint8]]:
     """The frames of a replay's video, `[H, W, 3] uint8`: L + 1 of an episode of L steps."""
     size = size_shown(replay.episodes[0].picture(0))
     name = "predicted" if replay.is_last else "last ensemble"
-    for episode in replay.episodes:
-        panel = Panel(curves(episode.predicted, episode.true, name), size[0])
+    several = len(replay.episodes) > 1
+    for number, episode in enumerate(replay.episodes, 1):
+        title = f"episode {number} of {len(replay.episodes)}" if several else ""
+        panel = Panel(curves(episode.predicted, episode.true, name), size[0], title)
         for t in range(len(episode.pictures)):
             yield np.concatenate([resized(episode.picture(t), size), panel.draw(t)])

@@ -51,18 +51,9 @@ def changed_outputs(run: RunDirectory) -> dict[str, str]:
 
     What can be made again is left out.
     """
-    derived = {path.name for path in run.derived}
-    recorded = read_object(run.end).get("outputs")
-    sums = {
-        name: facts.get("sha256")
-        for name, facts in (recorded.items() if isinstance(recorded, dict) else ())
-        if isinstance(facts, dict)
-    }
-    # The names in the record are foreign: they are compared with what is there, never opened.
-    files = output_files(run)
-    changes = {}
+    sums, files, changes = _recorded_sums(run), output_files(run), {}
     for name in sorted({*sums, *files}):
-        if name.partition("/")[0] in derived:
+        if _is_derived(run, name):
             continue
         if name not in files:
             changes[name] = "removed"
@@ -71,6 +62,29 @@ def changed_outputs(run: RunDirectory) -> dict[str, str]:
         elif checksum(files[name]) != sums[name]:
             changes[name] = "changed"
     return changes
+
+
+def missing_derived(run: RunDirectory) -> list[str]:
+    """What the run left that could be made again, and is gone: `prefrl runs prune` removes it."""
+    files = output_files(run)
+    return [name for name in _recorded_sums(run) if _is_derived(run, name) and name not in files]
+
+
+def _recorded_sums(run: RunDirectory) -> dict[str, Any]:
+    """Checksums of what the run left.
+
+    The names are foreign: they are compared with what is there, never opened.
+    """
+    recorded = read_object(run.end).get("outputs")
+    return {
+        name: facts.get("sha256")
+        for name, facts in (recorded.items() if isinstance(recorded, dict) else ())
+        if isinstance(facts, dict)
+    }
+
+
+def _is_derived(run: RunDirectory, name: str) -> bool:
+    return name.partition("/")[0] in {path.name for path in run.derived}
 
 
 def _sizes(files: Mapping[str, os.stat_result]) -> dict[str, str]:

@@ -40,6 +40,13 @@ def series(lines: Sequence[Line], y: str, x: str = "step") -> Series:
     return pairs[:, 0], pairs[:, 1]
 
 
+def last_of_each(points: Series) -> Series:
+    """The last value at each x."""
+    x, y = points
+    last = np.append(x[1:] != x[:-1], True)[: len(x)]
+    return x[last], y[last]
+
+
 def _is_number(line: Line, key: str) -> bool:
     value = line.get(key)
     return isinstance(value, int | float) and abs(value) < 1e300

@@ -20,11 +20,19 @@ COLOURS = {
     "lost": "red",
 }
 NUMBERS = ("seed", "labels", "steps", "return", "time")
+# What is cut off where there is no room, in this order, and how much of it is left; numbers never.
+CUTS = (("question", 12), ("environment", 12), ("question", 0), ("environment", 0), ("name", 8))
 NOTHING = "–"
+OF_TRAINING = "*"
 
 
-def runs_table(entries: Sequence[Entry], width: int) -> Table:
-    """A line for each run, in a table of so many characters; long questions are cut off."""
+def runs_table(entries: Sequence[Entry], width: int | None) -> Table:
+    """A line for each run.
+
+    Args:
+        entries: The runs.
+        width: Characters of a line; None for as many as it takes.
+    """
     columns: dict[str, list[str]] = {
         "name": [entry.name for entry in entries],
         "question": [entry.question for entry in entries],
@@ -33,26 +41,41 @@ def runs_table(entries: Sequence[Entry], width: int) -> Table:
         "status": [entry.status for entry in entries],
         "labels": [number(entry.labels) for entry in entries],
         "steps": [number(entry.env_steps) for entry in entries],
-        "return": [number(entry.true_return, 1) for entry in entries],
+        "return": [
+            OF_TRAINING * (entry.return_of == "training") + number(entry.true_return, 1)
+            for entry in entries
+        ],
         "time": [duration(entry.wall_s) for entry in entries],
     }
-    widths = {title: max(map(cell_len, [title, *cells])) for title, cells in columns.items()}
-    spare = width - 2 * len(columns) - sum(widths.values())
-    for title, least in (("question", 12), ("environment", 12)):
-        cut = min(max(0, -spare), max(0, widths[title] - least))
-        widths[title], spare = widths[title] - cut, spare + cut
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    for title in columns:
+    widths = _widths(columns, width)
+    # Of a width of its own: rich would squeeze every column, the numbers too.
+    table = Table(
+        box=None, header_style="bold", padding=(0, 1), width=sum(widths.values()) + 2 * len(widths)
+    )
+    for title in widths:
         table.add_column(
             title, width=widths[title], no_wrap=True, overflow="ellipsis",
             justify="right" if title in NUMBERS else "left",
         )  # fmt: skip
-    cells = {title: Text("\n".join(lines)) for title, lines in columns.items()}
+    cells = {title: Text("\n".join(columns[title])) for title in widths}
     styled = [Text(entry.status, COLOURS[entry.status]) for entry in entries]
     cells["status"] = Text("\n").join(styled)
     # One row with many lines: rich takes three times as long for as many rows.
     table.add_row(*cells.values())
     return table
+
+
+def _widths(columns: Mapping[str, Sequence[str]], width: int | None) -> dict[str, int]:
+    """Characters of each column that is shown, after `CUTS`."""
+    widths = {title: max(map(cell_len, [title, *cells])) for title, cells in columns.items()}
+    for title, least in CUTS:
+        too_many = 0 if width is None else sum(widths.values()) + 2 * len(widths) - width
+        if too_many <= 0:
+            break
+        widths[title] = min(widths[title], max(least, widths[title] - too_many))
+        if not widths[title]:
+            del widths[title]
+    return widths
 
 
 def record_table(record: Mapping[str, Any]) -> Table:
@@ -113,7 +136,9 @@ def fact(value: Any) -> str:
     """A fact of a run in one line."""
     if isinstance(value, list):
         return ", ".join(text(str(item)) for item in value) or "none"
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or not isinstance(value, int | float):
         return NOTHING if value in (None, "") else text(str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 

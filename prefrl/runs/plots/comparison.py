@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from prefrl.runs.comparison import AXES, Band, Group, band_of
+from prefrl.runs.intervals import LEAST_SEEDS
 from prefrl.runs.plots.canvas import THEMES, Theme, clock_unit, rows, save
 
 NOTHING = (np.empty(0), np.empty(0))
@@ -33,9 +34,12 @@ def draw_comparison(groups: Sequence[Group], folder: Path) -> list[Path]:
             if axis == "labels":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         panels[0].set_title("True return of training episodes")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1,
+            title=_legend_title(groups), alignment="left", title_fontsize=10,
+        )  # fmt: skip
 
-    height = 8.5 + 0.25 * len(groups)
+    height = 8.8 + 0.25 * len(groups)
     return [
         save(folder / f"learning_curves.{suffix}", paint, height, theme)
         for suffix in ("png", "svg")
@@ -70,10 +74,19 @@ def _all_x(group: Group, axis: str) -> list[NDArray[np.float64]]:
     return [curve.get(axis, NOTHING)[0] for curve in group.curves]
 
 
+def _legend_title(groups: Sequence[Group]) -> str:
+    """How several seeds are drawn, and from how many on there is an interval."""
+    if all(len(group.entries) == 1 for group in groups):
+        return f"An interval needs at least {LEAST_SEEDS} seeds of a configuration"
+    return (
+        f"Of several seeds the interquartile mean, from {LEAST_SEEDS} on with its 95% bootstrap "
+        "interval"
+    )
+
+
 def _legend(group: Group, over_seeds: Band | None) -> str:
     seeds = len(group.entries)
-    if group.note:
-        return f"{group.title} ({group.note})"
-    if over_seeds is None:
-        return f"{group.title} ({seeds} seeds, not all with values at the same steps)"
-    return f"{group.title} ({seeds} seeds: interquartile mean, 95% bootstrap interval)"
+    if seeds == 1:
+        return f"{group.title} (1 seed)"
+    apart = ", not all with values at the same steps" if over_seeds is None else ""
+    return f"{group.title} ({seeds} seeds{apart})"

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prefrl.run_directory import RunDirectory
-from prefrl.runs.archive import name_of, number_in, text
+from prefrl.runs.archive import mean_of, name_of, number_in, text
 from prefrl.runs.plots.canvas import LIGHT, Theme, rows, save
-from prefrl.runs.series import Line, lines_of, series
+from prefrl.runs.series import Line, last_of_each, lines_of, series
 
 
 def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIGHT) -> Path:
@@ -38,7 +39,8 @@ def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIG
         panels[0].set_title(_title(run, result))
         panels[0].margins(y=0.12)
         if reward:
-            _paint_reward(panels[1], reward, theme)
+            last = max(series(lines, "step")[0].max(initial=0) for lines in (policy, reward))
+            _paint_reward(panels[1], reward, last, theme)
         panels[-1].set_xlabel("environment steps")
         figure.legend(loc="outside lower left", ncols=2)
 
@@ -53,15 +55,13 @@ def _title(run: RunDirectory, result: dict[str, Any]) -> str:
 
 def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
     """What the best possible and a random policy get, where they are known."""
-    for key, colour in (("best_possible", theme.lines[2]), ("random_return", theme.faint)):
-        value = result.get(key)
-        value = number_in(value.get("mean") if isinstance(value, dict) else value)
+    for key, colour in (("best_possible", theme.lines[2]), ("random_return", theme.ink)):
+        value = mean_of(result.get(key))
         if value is not None:
-            axes.axhline(value, color=colour, linestyle="--", linewidth=1)
-            axes.annotate(
-                key.replace("_return", " policy").replace("_", " "), (0.01, value), ha="left",
-                va="bottom", color=colour, xycoords=("axes fraction", "data"), fontsize=10,
-            )  # fmt: skip
+            name = key.replace("_return", " policy").replace("_", " ")
+            # In the legend: beside the line, a curve would cross it. The sign is that of the axis.
+            label = f"{name}: {value:,.1f}".replace("-", "−")
+            axes.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)
 
 
 def _paint_evaluation(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
@@ -78,18 +78,22 @@ def _paint_evaluation(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
         )  # fmt: skip
 
 
-def _paint_reward(axes: Axes, reward: Sequence[Line], theme: Theme) -> None:
+def _paint_reward(axes: Axes, reward: Sequence[Line], last: float, theme: Theme) -> None:
+    """How good the reward is, and how many labels it comes from, up to the run's last step."""
     for key, colour, label in (
         ("reward/validation_accuracy", theme.lines[1], "accuracy on held-out labels"),
         ("reward/correlation_step", theme.lines[2], "correlation with the true reward, per step"),
     ):
-        axes.plot(*series(reward, key), color=colour, marker=".", label=label)
+        axes.plot(*last_of_each(series(reward, key)), color=colour, marker=".", label=label)
     axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)
     axes.set_ylabel("learned reward")
     labels = axes.twinx()
+    steps, given = last_of_each(series(reward, "labels/answered"))
     labels.plot(
-        *series(reward, "labels/answered"), color=theme.faint, linewidth=1, drawstyle="steps-post"
-    )
-    labels.set_ylabel("labels given", color=theme.faint)
+        np.append(steps, last), np.append(given, given[-1:] if given.size else np.nan),
+        color=theme.lines[3], drawstyle="steps-post",
+    )  # fmt: skip
+    labels.set_ylabel("labels given", color=theme.lines[3])
+    labels.tick_params(axis="y", colors=theme.lines[3])
     labels.set_ylim(bottom=0)
     labels.grid(False)

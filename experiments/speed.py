@@ -46,7 +46,7 @@ from prefrl.types import TaskSpaces
 
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
-STEPS, LABELS = 24_000, 60
+STEPS, LABELS = 12_000, 30
 PONG = RECIPES["pong"].config
 Figures = dict[str, list[float]]
 
@@ -56,7 +56,7 @@ def train(algo: str, run: Path) -> dict[str, float]:
     command = [
         PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS), "--labels",
         str(LABELS), "--label.initial-fraction", "0.33", "--label.round-labels", "10",
-        "--evaluation-episodes", "1", "--run-dir", str(run),
+        "--evaluation-episodes", "1", "--env.time-limit", "400", "--run-dir", str(run),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     result = json.loads((run / "result.json").read_text())
@@ -97,12 +97,15 @@ def policies(rounds: int, folder: Path) -> Figures:
     def add(name: str, value: float) -> None:
         figures.setdefault(name, []).append(value)
 
+    rivals = {"a2c": [8, 16], "ppo": [8, 16]}
     for turn in range(rounds):
-        for algo in ("a2c", "ppo"):
+        for algo, sizes in rivals.items():
             for name, value in train(algo, folder / f"{algo}-{turn}").items():
                 add(f"{algo} {name}", value)
-            for n_envs in (8, 16):
-                add(f"{algo} stock {n_envs} envs", stock(algo, n_envs))
+            speeds = {n_envs: stock(algo, n_envs) for n_envs in sizes}
+            for n_envs, speed in speeds.items():
+                add(f"{algo} stock {n_envs} envs", speed)
+            rivals[algo] = [max(speeds, key=speeds.__getitem__)]  # from here on the faster alone
     return figures
 
 

@@ -222,7 +222,7 @@ def test_a_run_leaves_every_file_it_should(finished):
     assert finished.exit_code == 0, finished.err
     assert {path.name for path in finished.path.iterdir()} - {"source.zip"} == {
         "config.json", "provenance.json", "labels.sqlite3", "checkpoints", "tb", "metrics",
-        "videos", "plots", "status.json", "result.json", "end.json",
+        "videos", "plots", "log.txt", "status.json", "result.json", "end.json",
     }  # fmt: skip
     config = load_config(finished.path / "config.json")
     assert (config.seed, config.label.budget) == (1, 40)

@@ -209,7 +209,7 @@ def test_a_complaint_is_one_line_whatever_the_terminal_can_draw(encoding, run_py
     code = "import sys; from prefrl.cli import main; sys.exit(main(sys.argv[1:]))"
     for arguments, said in (
         (("train", "pendulum", "--polcy.n-steps", "3"), "did you mean --policy.n-steps?"),
-        (("train", "pendulum", "--seed", "one"), "Error parsing --seed"),
+        (("train", "pendulum", "--seed", "one"), "expected a whole number, got 'one'"),
     ):
         ended = run_python(code, *arguments, PYTHONIOENCODING=encoding)
         assert ended.returncode == 2

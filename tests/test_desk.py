@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prefrl.labels.desk import IdReused, LabelDesk, LeaseExpired, NothingToWithdraw
-from prefrl.labels.leases import ANSWERS_BEFORE_REPEAT
+from prefrl.labels.lending import ANSWERS_BEFORE_REPEAT
 from prefrl.labels.schema import UnknownId
 from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore, StoreError

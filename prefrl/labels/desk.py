@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import sqlalchemy as sa
 
-from prefrl.labels import figures, leases, people
+from prefrl.labels import figures, leases, lending, people
 from prefrl.labels.codec import StoreError
 from prefrl.labels.database import Database
-from prefrl.labels.events import answered_by, insert_labels
+from prefrl.labels.events import insert_labels
 from prefrl.labels.figures import LabelerFigures
 from prefrl.labels.leases import Holder, Lease, LeaseExpired
 from prefrl.labels.schema import LABEL_FIELDS, LABELS, META, QUERIES, UnknownId, refuse_unknown
@@ -115,14 +115,11 @@ class LabelDesk:
         if not self._could_lend(holder, now):  # pages that wait ask each second: writers go on
             return []
         with self._store.transaction(writes=True) as connection:
-            given = [lease.query for lease in leases.held(connection, holder, now, n)]
-            more = leases.fresh(connection, holder, self._overlap, now, n - len(given))
-            for query in more:
+            missing = n - leases.renew(connection, holder, now, until)
+            for query in leases.fresh(connection, holder, self._overlap, now, max(0, missing)):
                 repeats = self._rng.random() < self._repeat_share
                 repeat = leases.add_repeat(connection, labeler, self._rng, now) if repeats else None
-                given.append(repeat or query)
-            for query in given:
-                leases.grant(connection, holder, query, until, self._rng)
+                leases.grant(connection, holder, repeat or query, until, self._rng)
             return leases.held(connection, holder, now, n)
 
     def lease_of(self, query_id: str, labeler: str, session: str) -> Lease | None:
@@ -159,11 +156,12 @@ class LabelDesk:
         with self._store.transaction(writes=True) as connection:
             if stored := self._stored(connection, label):
                 return AnswerResult(stored, repeated=True)
-            refuse_unknown(connection, self._store.name, QUERIES, [label.query_id], "query")
             lease = leases.find_lease(connection, holder, label.query_id)
+            if lease is None:
+                refuse_unknown(connection, self._store.name, QUERIES, [label.query_id], "query")
             if lease is None or lease.shown_left != label.shown_left:
                 raise LeaseExpired(f"query {label.query_id} was not given to this page")
-            if not self._may_answer(connection, holder, lease, now):
+            if not leases.may_answer(connection, holder, lease, self._overlap, now):
                 raise LeaseExpired(f"query {label.query_id} is no longer this page's to answer")
             insert_labels(connection, [asdict(label)])
             leases.end(connection, now, label.labeler, query_id=label.query_id)
@@ -209,22 +207,18 @@ class LabelDesk:
 
     def ready(self, now: float, labeler: str = "") -> int:
         """How many queries could be lent now to a labeler's next page (or to a newcomer's)."""
-        condition = leases.lendable(Holder(labeler, ""), self._overlap, now)
         with self._store.transaction() as connection:
-            return connection.scalar(sa.select(sa.func.count(QUERIES.c.id)).where(condition)) or 0
+            return leases.count_lendable(connection, Holder(labeler, ""), self._overlap, now)
 
     def untouched(self, now: float) -> int:
         """How many queries nobody has answered nor has on a screen: anybody could be given them."""
-        condition = leases.untouched(now)
         with self._store.transaction() as connection:
-            return connection.scalar(sa.select(sa.func.count(QUERIES.c.id)).where(condition)) or 0
+            return connection.scalar(lending.N_UNTOUCHED, {"now": now}) or 0
 
     def unanswered(self) -> int:
         """How many queries nobody has answered: they are ready, or on somebody's screen."""
-        unanswered = QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None)
-        count = sa.select(sa.func.count(QUERIES.c.id)).where(*unanswered, leases.has_pictures())
         with self._store.transaction() as connection:
-            return connection.scalar(count) or 0
+            return connection.scalar(lending.N_UNANSWERED) or 0
 
     def labeler_figures(self) -> list[LabelerFigures]:
         """Every labeler in figures, by name."""
@@ -262,17 +256,6 @@ class LabelDesk:
                 leases.held(connection, holder, now, 1)
                 or leases.fresh(connection, holder, self._overlap, now, 1)
             )
-
-    def _may_answer(
-        self, connection: sa.Connection, holder: Holder, lease: Lease, now: float
-    ) -> bool:
-        """Whether a page that had this lease may answer."""
-        if lease.expires_at > now:
-            condition = ~answered_by(holder.labeler, QUERIES.c.id)
-        else:
-            condition = leases.open_to(holder, self._overlap, now)
-        statement = sa.select(QUERIES.c.id).where(QUERIES.c.id == lease.query.id, condition)
-        return connection.scalar(statement) is not None
 
     def _stored(self, connection: sa.Connection, label: Label) -> Label | None:
         """The label of this id, if there is one.

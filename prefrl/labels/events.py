@@ -28,7 +28,7 @@ def stands(labels: sa.FromClause) -> sa.ColumnElement[bool]:
 STANDS = stands(LABELS)
 
 
-def answered_by(labeler: str, query_id: sa.ColumnElement[str]) -> sa.Exists:
+def answered_by(labeler: str | sa.ColumnElement[str], query_id: sa.ColumnElement[str]) -> sa.Exists:
     """Whether an answer of this labeler to the query counts."""
     return sa.exists().where(LABELS.c.query_id == query_id, LABELS.c.labeler == labeler, STANDS)
 

@@ -1,17 +1,16 @@
 """Leases: which query waits on whose screen, and who may be given which."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from prefrl.labels import lending
 from prefrl.labels.codec import StoreError
-from prefrl.labels.events import STANDS, answered_by, stands
-from prefrl.labels.schema import LABELS, LEASES, QUERIES, QUERY_FIELDS, SHEETS
+from prefrl.labels.schema import LEASES, QUERIES
 from prefrl.types import Answer, Query
-
-# A pair comes back as a repeat when this many other answers lie between: too many to remember.
-ANSWERS_BEFORE_REPEAT = 10
 
 _MIRRORED: dict[Answer, Answer] = {"left": "right", "right": "left"}
 
@@ -52,91 +51,42 @@ class Lease:
         return shown if self.shown_left == self.query.left else _MIRRORED.get(shown, shown)
 
 
-def open_to(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]:
-    """Whether a query still wants an answer from this page.
-
-    It does if they have not answered it, none of their other pages shows it, and fewer than
-    `overlap` others have answered it or are looking at it.
-    """
-    live = sa.and_(LEASES.c.query_id == QUERIES.c.id, LEASES.c.expires_at > now)
-    others = (
-        sa.select(sa.func.count(LEASES.c.labeler.distinct()))
-        .where(live, LEASES.c.labeler != holder.labeler)
-        .scalar_subquery()
-    )
-    elsewhere = sa.exists().where(
-        live, LEASES.c.labeler == holder.labeler, LEASES.c.session != holder.session
-    )
-    return sa.and_(
-        QUERIES.c.answered_by < overlap,  # implied by the next line, but an index knows it
-        QUERIES.c.answered_by + others < overlap,
-        ~elsewhere,
-        ~answered_by(holder.labeler, QUERIES.c.id),
-    )
-
-
-def has_pictures() -> sa.ColumnElement[bool]:
-    """Whether people can be shown a query: there are sheets of both its clips."""
-    return sa.and_(
-        *(sa.exists().where(SHEETS.c.clip_id == clip) for clip in (QUERIES.c.left, QUERIES.c.right))
-    )
-
-
-def lendable(holder: Holder, overlap: int, now: float) -> sa.ColumnElement[bool]:
-    """Whether a query can be given to this page: open to it, with pictures of both clips.
-
-    A repeat goes only to those who answered the original, a while ago.
-    """
-    original = LABELS.c.query_id == QUERIES.c.repeat_of
-    theirs = sa.or_(
-        QUERIES.c.repeat_of.is_(None),
-        sa.exists().where(original, _answered_long_ago(holder.labeler)),
-    )
-    return sa.and_(open_to(holder, overlap, now), theirs, has_pictures())
-
-
-def untouched(now: float) -> sa.ColumnElement[bool]:
-    """Whether nobody has answered a query, no page shows it, and people could be shown it."""
-    live = sa.exists().where(LEASES.c.query_id == QUERIES.c.id, LEASES.c.expires_at > now)
-    return sa.and_(QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None), ~live, has_pictures())
-
-
-def held(
-    connection: sa.Connection, holder: Holder, now: float, limit: int | None = None
-) -> list[Lease]:
-    """The page's leases that have not expired, in the order in which they were first given."""
-    statement = (
-        sa.select(LEASES.c.shown_left, LEASES.c.expires_at, *QUERY_FIELDS)
-        .join_from(LEASES, QUERIES)
-        .where(_of(holder), LEASES.c.expires_at > now)
-        .where(~answered_by(holder.labeler, QUERIES.c.id))
-        .order_by(LEASES.c.position)
-        .limit(limit)
-    )
-    return [
-        Lease(Query(*query), shown_left, expires_at)
-        for shown_left, expires_at, *query in connection.execute(statement)
-    ]
+def held(connection: sa.Connection, holder: Holder, now: float, n: int) -> list[Lease]:
+    """The page's leases that have not expired, up to n, in the order in which they were given."""
+    rows = connection.execute(lending.HELD, {**_by(holder, now), "n": n})
+    return [_lease(row) for row in rows]
 
 
 def find_lease(connection: sa.Connection, holder: Holder, query_id: str) -> Lease | None:
     """The page's lease of a query, expired or not; None if it never had one."""
-    statement = (
-        sa.select(LEASES.c.shown_left, LEASES.c.expires_at, *QUERY_FIELDS)
-        .join_from(LEASES, QUERIES)
-        .where(_of(holder), LEASES.c.query_id == query_id)
-    )
-    row = connection.execute(statement).one_or_none()
-    if row is None:
-        return None
-    shown_left, expires_at, *query = row
-    return Lease(Query(*query), shown_left, expires_at)
+    asked = {"by": holder.labeler, "page": holder.session, "query": query_id}
+    row = connection.execute(lending.LEASE_OF_QUERY, asked).one_or_none()
+    return None if row is None else _lease(row)
 
 
 def find_query(connection: sa.Connection, query_id: str) -> Query:
     """The query of this id, which must be stored."""
-    statement = sa.select(*QUERY_FIELDS).where(QUERIES.c.id == query_id)
-    return Query(*connection.execute(statement).one())
+    return Query(*connection.execute(lending.QUERY_OF_ID, {"query": query_id}).one())
+
+
+def may_answer(
+    connection: sa.Connection, holder: Holder, lease: Lease, overlap: int, now: float
+) -> bool:
+    """Whether a page that had this lease may answer: under it, or as if it were lent anew."""
+    live = lease.expires_at > now
+    statement = lending.UNANSWERED_BY_ME if live else lending.OPEN_TO_ME
+    asked = {**_by(holder, now), "overlap": overlap, "query": lease.query.id}
+    return connection.scalar(statement, asked) is not None
+
+
+def renew(connection: sa.Connection, holder: Holder, now: float, expires_at: float) -> int:
+    """Lend what the page holds for longer.
+
+    Returns:
+        How many queries that are.
+    """
+    asked = {**_by(holder, now), "until": expires_at}
+    return connection.execute(lending.RENEW, asked).rowcount
 
 
 def grant(
@@ -146,13 +96,13 @@ def grant(
     expires_at: float,
     rng: np.random.Generator,
 ) -> None:
-    """Lend a query, or lend it for longer. A page that had it before shows the same sides again."""
-    kept = connection.execute(
-        LEASES.update()
-        .where(_of(holder), LEASES.c.query_id == query.id)
-        .values(expires_at=expires_at)
+    """Lend a query. A page that had it before shows the same sides again."""
+    again = LEASES.update().where(
+        LEASES.c.labeler == holder.labeler,
+        LEASES.c.session == holder.session,
+        LEASES.c.query_id == query.id,
     )
-    if not kept.rowcount:
+    if not connection.execute(again.values(expires_at=expires_at)).rowcount:
         row = {
             **asdict(holder),
             "query_id": query.id,
@@ -184,16 +134,14 @@ def fresh(
     connection: sa.Connection, holder: Holder, overlap: int, now: float, n: int
 ) -> list[Query]:
     """Up to n queries that can be given to this page and are not on it, oldest first."""
-    on_it = sa.exists().where(
-        _of(holder), LEASES.c.query_id == QUERIES.c.id, LEASES.c.expires_at > now
-    )
-    statement = (
-        sa.select(*QUERY_FIELDS)
-        .where(lendable(holder, overlap, now), ~on_it)
-        .order_by(QUERIES.c.position)
-        .limit(n)
-    )
-    return [Query(*row) for row in connection.execute(statement)]
+    asked = {**_by(holder, now), "overlap": overlap, "n": n}
+    return [Query(*row) for row in connection.execute(lending.FRESH, asked)]
+
+
+def count_lendable(connection: sa.Connection, holder: Holder, overlap: int, now: float) -> int:
+    """How many queries `fresh` could give to another page of this labeler."""
+    asked = {**_by(holder, now), "overlap": overlap}
+    return connection.scalar(lending.N_LENDABLE, asked) or 0
 
 
 def add_repeat(
@@ -203,14 +151,7 @@ def add_repeat(
 
     A pair is repeated once.
     """
-    again = QUERIES.alias("again")
-    rows = connection.execute(
-        sa.select(QUERIES.c.id, *QUERY_FIELDS)
-        .join_from(LABELS, QUERIES)
-        .where(_answered_long_ago(labeler), QUERIES.c.repeat_of.is_(None))
-        .where(~sa.exists().where(again.c.repeat_of == QUERIES.c.id))
-        .order_by(QUERIES.c.position)
-    ).all()
+    rows = connection.execute(lending.REPEATABLE, {"by": labeler}).all()
     if not rows:
         return None
     original, *fields = rows[int(rng.integers(len(rows)))]
@@ -219,19 +160,11 @@ def add_repeat(
     return repeat
 
 
-def _answered_long_ago(labeler: str) -> sa.ColumnElement[bool]:
-    """Whether a label is an answer they gave before their last `ANSWERS_BEFORE_REPEAT` others."""
-    last = LABELS.alias("last")
-    since = (
-        sa.select(last.c.position)
-        .where(last.c.labeler == labeler, stands(last))
-        .order_by(last.c.position.desc())
-        .offset(ANSWERS_BEFORE_REPEAT)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return sa.and_(LABELS.c.labeler == labeler, STANDS, LABELS.c.position <= since)
+def _by(holder: Holder, now: float) -> dict[str, Any]:
+    """Who asks, and when, as the statements want it."""
+    return {"by": holder.labeler, "page": holder.session, "now": now}
 
 
-def _of(holder: Holder) -> sa.ColumnElement[bool]:
-    return sa.and_(LEASES.c.labeler == holder.labeler, LEASES.c.session == holder.session)
+def _lease(row: Sequence[Any]) -> Lease:
+    shown_left, expires_at, *query = row
+    return Lease(Query(*query), shown_left, expires_at)

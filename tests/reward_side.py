@@ -85,10 +85,15 @@ class Side:
 
     def answers(self, n: int, answer: Answer = "left") -> None:
         """Somebody answers so many queries, the oldest first."""
+        for _ in range(n):
+            self.loop.turn()  # puts the next pair before them
+            self.lease_and_answer(1, answer)
+
+    def lease_and_answer(self, n: int, answer: Answer = "left") -> None:
+        """The same, of pairs that are there already."""
         desk = LabelDesk(self.loop.store, np.random.default_rng(0), repeat_share=0.0)
         for _ in range(n):
             now = time.time()
-            self.loop.turn()  # puts the next pair before them
             (lease,) = desk.lease("anna", "page", 1, 60.0, now)
             label = Label(
                 f"{lease.query.id}:anna", lease.query.id, "anna", answer, now, 1.0, lease.shown_left

@@ -65,6 +65,24 @@ def test_the_reward_side_does_not_wait_for_people(people):
     assert side.loop.trainer.rounds == 0
 
 
+def test_people_are_given_pairs_while_a_round_is_trained(people, monkeypatch):
+    side = people()
+    side.send(some_clips(20), 800)
+    side.answers(10)
+    update, ready = side.loop.trainer._update, []
+
+    def answered_meanwhile(*batch) -> None:
+        update(*batch)
+        ready.append(side.loop.desk.ready(time.time()))
+        side.lease_and_answer(ready[-1])
+
+    monkeypatch.setattr(side.loop.trainer, "_update", answered_meanwhile)
+    side.loop.turn()
+    assert side.loop.trainer.rounds == 1
+    assert ready[1:] == [3] * (len(ready) - 1)
+    assert len(ready) > 1
+
+
 def test_a_round_of_answers_is_trained_on_and_not_a_part_of_one(people):
     side = people()
     side.send(some_clips(20), 800)

@@ -177,7 +177,7 @@ class RewardLoop:
         with self.stopwatch("train"):
             if self.config.predictor.error_rate == "measured":
                 self.trainer.error_rate = self.store.measured_error_rate(USUAL_ERROR_RATE)
-            measured = self.trainer.fit(self.ring, epochs)
+            measured = self.trainer.fit(self.ring, epochs, self._look_after_people)
         self.store.mark_trained(self._position)
         self.validation_accuracy = measured["reward/validation_accuracy"]
         with self.stopwatch("publish"):
@@ -185,6 +185,12 @@ class RewardLoop:
             self._publish()
         self.reporter.progress({"reward": "looking for answers"})
         self._log(measured)
+
+    def _look_after_people(self) -> None:
+        """Put pairs before them while a round is trained, which may take longer than theirs last."""
+        if self.desk is not None:
+            self._receive()
+            self.asker.ask(self._policy_state(), self.version, more=False)
 
     def _normalise(self) -> dict[str, float]:
         """Normalise the ensemble over recent clips; how well it follows the true reward there."""

@@ -68,8 +68,15 @@ class Trainer:
         seen = self.ensemble.spec.of_clips(clips).vectors
         self._statistics.update(seen[:, : self._statistics.mean.size])
 
-    def fit(self, ring: PreferenceRing, epochs: int) -> dict[str, Any]:
+    def fit(
+        self, ring: PreferenceRing, epochs: int, meanwhile: Callable[[], object] = lambda: None
+    ) -> dict[str, Any]:
         """One training round over all preferences of the ring.
+
+        Args:
+            ring: The preferences; it stays as it is until the round ends.
+            epochs: Passes over them.
+            meanwhile: Called before each minibatch.
 
         Returns:
             Losses, accuracies, calibration, L2 and the range of what entered, by metric name.
@@ -85,6 +92,7 @@ class Trainer:
             for start in range(0, len(order), self.config.batch_size):
                 if self._stopped():
                     raise Stopped
+                meanwhile()
                 rows = order[start : start + self.config.batch_size]
                 batch = [preferences[row] for row in rows]
                 self._update(batch, weights[:, rows], mu[rows])

@@ -1,0 +1,97 @@
+"""bfloat16 on channels-last weights, where Atari's speed comes from, against the plain path.
+
+Tolerances: bfloat16 has 8 bits of mantissa, so a number is off by up to 0.4%, a sum of many by less
+than a few percent of what the numbers differ by.
+"""
+
+import time
+from collections.abc import Callable
+
+import ale_py
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from prefrl.compute import fast_format
+from prefrl.policy.model import build_model
+from prefrl.policy.vec_env import make_vec_env
+from prefrl.recipes import RECIPES
+from prefrl.reward.ensemble import RewardEnsemble
+from prefrl.reward.inputs import InputSpec
+from prefrl.types import TaskSpaces
+
+PONG = RECIPES["pong"].config
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def screens() -> np.ndarray:
+    """`[B, K, H, W] uint8` of Pong played at random."""
+    games = make_vec_env(PONG.env, 8, 0)
+    rng = np.random.default_rng(0)
+    games.reset()
+    seen = [games.step(rng.integers(0, 6, 8))[0] for _ in range(120)]
+    games.close()
+    return np.concatenate(seen[::6])
+
+
+def test_rewards_predicted_in_bfloat16_are_off_by_a_twentieth_of_their_deviation(screens):
+    spec = InputSpec(TaskSpaces(screens.shape[1:], 6, 0), PONG.predictor.inputs)
+    actions = np.zeros(len(screens), np.int64)
+
+    def rewards(number_format: torch.dtype) -> np.ndarray:
+        weights = torch.Generator().manual_seed(0)
+        ensemble = RewardEnsemble(spec, PONG.predictor, CPU, number_format, weights)
+        return ensemble.predict(screens, actions, screens)
+
+    plain, fast = rewards(torch.float32), rewards(torch.bfloat16)
+    assert np.any(plain != fast)
+    off = np.sqrt(((plain - fast) ** 2).mean(1))
+    assert (off / plain.std(1)).max() < 0.05
+
+
+def test_a_policy_in_bfloat16_acts_with_the_same_probabilities_but_for_a_hundredth(screens):
+    games = make_vec_env(PONG.env, 2, 0)
+
+    def opinion(number_format: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
+        policy = build_model(PONG, games, CPU, number_format).policy
+        with torch.no_grad():
+            seen = torch.from_numpy(screens)
+            chances = policy.get_distribution(seen).distribution.probs
+            return chances.numpy(), policy.predict_values(seen).numpy()
+
+    (plain, plain_values), (fast, fast_values) = opinion(torch.float32), opinion(torch.bfloat16)
+    games.close()
+    assert np.any(plain_values != fast_values)
+    assert np.abs(plain - fast).max() < 0.01
+    assert np.abs(plain_values - fast_values).max() < 0.05 * np.ptp(plain_values) + 0.01
+
+
+def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
+    """After a warm-up of as much again."""
+    learn(steps)
+    since = time.perf_counter()
+    learn(steps)
+    return steps / (time.perf_counter() - since)
+
+
+def test_pong_is_learned_faster_than_by_stock_sb3_in_one_process_with_one_thread():
+    torch.set_num_threads(1)
+    ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs
+    number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    games = make_vec_env(PONG.env, ours.n_envs, 0)
+    fast = steps_per_s(build_model(PONG, games, CPU, number_format).learn, steps)
+    games.close()
+    gymnasium.register_envs(ale_py)
+    stock_games = VecFrameStack(make_atari_env("PongNoFrameskip-v4", ours.n_envs, seed=0), 4)
+    stock_model = PPO(
+        "CnnPolicy", stock_games, n_steps=ours.n_steps, batch_size=ours.batch_size,
+        n_epochs=ours.n_epochs,
+    )  # fmt: skip
+    stock = steps_per_s(stock_model.learn, steps)
+    stock_games.close()
+    assert fast > 1.2 * stock

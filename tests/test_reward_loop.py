@@ -377,7 +377,7 @@ def test_a_round_that_is_stopped_ends_the_loop_and_publishes_nothing(make_side, 
     side = make_side()
     side.send(some_clips(20), 0)
 
-    def stop(ring: Any, epochs: int) -> None:
+    def stop(*_: Any) -> None:
         raise Stopped
 
     monkeypatch.setattr(side.loop.trainer, "fit", stop)

@@ -187,7 +187,7 @@ class RewardLoop:
         self._log(measured)
 
     def _look_after_people(self) -> None:
-        """Put pairs before them while a round is trained, which may take longer than theirs last."""
+        """Put pairs before them while a round is trained: it may last longer than their pairs."""
         if self.desk is not None:
             self._receive()
             self.asker.ask(self._policy_state(), self.version, more=False)

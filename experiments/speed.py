@@ -3,7 +3,7 @@
 Policies: `prefrl train pong`, preferences on (three members, labels and training rounds on schedule
 and all used), counted from the first snapshot on; and SB3 with `make_atari_env` as it comes, on the
 true reward, 8 environments in one process or 16 in processes of their own, whichever is faster.
-Equal frames (84x84), rollouts, epochs and batches. In turn, five times; medians.
+Equal rollouts, epochs and batches. In turn, five times; medians.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
@@ -56,8 +56,7 @@ def train(algo: str, run: Path) -> dict[str, float]:
     command = [
         PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS), "--labels",
         str(LABELS), "--label.initial-fraction", "0.33", "--label.round-labels", "10",
-        "--evaluation-episodes", "1", "--env.time-limit", "400", "--env.image-size", "84",
-        "--run-dir", str(run),
+        "--evaluation-episodes", "1", "--env.time-limit", "400", "--run-dir", str(run),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     result = json.loads((run / "result.json").read_text())
@@ -113,10 +112,7 @@ def policies(rounds: int, folder: Path) -> Figures:
 def rewards(rounds: int, folder: Path) -> Figures:
     """Frames a second of rounds and of the bare loop, in turn."""
     run = folder / "gathered"
-    command = [
-        PREFRL, "gather", "pong", "--labels", "500", "--env.image-size", "84",
-        "--run-dir", str(run),
-    ]  # fmt: skip
+    command = [PREFRL, "gather", "pong", "--labels", "500", "--run-dir", str(run)]
     subprocess.run(command, check=True, capture_output=True)
     figures: Figures = {}
     for _ in range(rounds):

@@ -100,10 +100,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     **{
         game.lower(): Recipe(
-            replace(
-                atari_recipes.FAST,
-                env=atari_recipes.environment(game, atari_recipes.FAST_IMAGE_SIZE),
-            ),
+            replace(atari_recipes.FAST, env=atari_recipes.environment(game)),
             task,
             "runs; not learned yet",
             paper=replace(atari_recipes.PAPER, env=atari_recipes.environment(game)),

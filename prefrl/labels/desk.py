@@ -115,8 +115,8 @@ class LabelDesk:
         if not self._could_lend(holder, now):  # pages that wait ask each second: writers go on
             return []
         with self._store.transaction(writes=True) as connection:
-            missing = n - leases.renew(connection, holder, now, until)
-            for query in leases.fresh(connection, holder, self._overlap, now, max(0, missing)):
+            missing = n - leases.renew(connection, holder, now, until, n)
+            for query in leases.fresh(connection, holder, self._overlap, now, missing):
                 repeats = self._rng.random() < self._repeat_share
                 repeat = leases.add_repeat(connection, labeler, self._rng, now) if repeats else None
                 leases.grant(connection, holder, repeat or query, until, self._rng)

@@ -79,13 +79,13 @@ def may_answer(
     return connection.scalar(statement, asked) is not None
 
 
-def renew(connection: sa.Connection, holder: Holder, now: float, expires_at: float) -> int:
-    """Lend what the page holds for longer.
+def renew(connection: sa.Connection, holder: Holder, now: float, expires_at: float, n: int) -> int:
+    """Lend up to n queries that the page holds for longer, those that it was given first.
 
     Returns:
-        How many queries that are.
+        How many there were.
     """
-    asked = {**_by(holder, now), "until": expires_at}
+    asked = {**_by(holder, now), "until": expires_at, "n": n}
     return connection.execute(lending.RENEW, asked).rowcount
 
 

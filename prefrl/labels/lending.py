@@ -75,16 +75,18 @@ _LENDABLE = sa.and_(
 _UNANSWERED = sa.and_(QUERIES.c.answered_by == 0, QUERIES.c.repeat_of.is_(None), _HAS_PICTURES)
 
 _LEASE_FIELDS = LEASES.c.shown_left, LEASES.c.expires_at, *QUERY_FIELDS
+_HELD = sa.and_(_MINE, LEASES.c.expires_at > _NOW, ~answered_by(_LABELER, LEASES.c.query_id))
 HELD = (
     sa.select(*_LEASE_FIELDS)
     .join_from(LEASES, QUERIES)
-    .where(_MINE, LEASES.c.expires_at > _NOW, ~_ANSWERED_BY_ME)
+    .where(_HELD)
     .order_by(LEASES.c.position)
     .limit(_N)
 )
+_FIRST_HELD = sa.select(LEASES.c.position).where(_HELD).order_by(LEASES.c.position).limit(_N)
 RENEW = (
     LEASES.update()
-    .where(_MINE, LEASES.c.expires_at > _NOW, ~answered_by(_LABELER, LEASES.c.query_id))
+    .where(LEASES.c.position.in_(_FIRST_HELD.scalar_subquery()))
     .values(expires_at=sa.bindparam("until", type_=sa.Double))
 )
 LEASE_OF_QUERY = (

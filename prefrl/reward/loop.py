@@ -6,6 +6,7 @@ from the store.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,9 @@ class RewardLoop:
         """Put pairs before them while a round is trained: it may last longer than their pairs."""
         if self.desk is not None:
             self._receive()
-            self.asker.ask(self._policy_state(), self.version, more=False)
+            # It waits for the snapshot that is being made: nothing is to be given up yet.
+            policy = replace(self._policy_state(), waits=False)
+            self.asker.ask(policy, self.version, more=False)
 
     def _normalise(self) -> dict[str, float]:
         """Normalise the ensemble over recent clips; how well it follows the true reward there."""

@@ -68,12 +68,17 @@ class PipeReporter:
         self._said |= said
         self._figures |= values
         if news or time.monotonic() - self._sent_at >= REPORT_EVERY_S:
-            self._to_launcher.send(("progress", self._figures))
+            self._tell(("progress", self._figures))
             self._figures, self._sent_at = {}, time.monotonic()
 
     def warn(self, text: str) -> None:
         """One line that a person should read."""
-        self._to_launcher.send(("warning", text))
+        self._tell(("warning", text))
+
+    def _tell(self, message: tuple[str, Any]) -> None:
+        # Who hears nobody any more is about to be told to stop, and has to save before it does.
+        with contextlib.suppress(BrokenPipeError):
+            self._to_launcher.send(message)
 
 
 class QueueToReward:

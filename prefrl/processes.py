@@ -185,7 +185,7 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
         try:
             run_until(loop, stopped, lambda: time.sleep(IDLE_S))
         finally:
-            loop.leave_queries()
+            loop.leave_queries(lambda: not wires.learned.is_set())
         wires.snapshots.cancel_join_thread()  # nobody may be left to read the last one
         return _reward_summary(loop)
 

@@ -6,6 +6,7 @@ members, `B` a batch.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -211,6 +212,11 @@ class Query:
         """A name from the clips: equal in every interpreter."""
         text = f"{self.left}:{self.right}:{self.repeat_of or ''}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def clips_for(pairs: int) -> int:
+    """The fewest clips of which so many different pairs can be made."""
+    return math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
 
 
 @dataclass(frozen=True)

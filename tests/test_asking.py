@@ -147,6 +147,21 @@ def test_a_stop_leaves_queries_with_pictures_for_the_rest_of_the_budget(people):
     assert len(side.loop.store.pairs()) == 40  # all different
 
 
+def test_a_stop_waits_for_the_clips_that_are_still_to_come(people):
+    side = people()
+    side.send(some_clips(4), 0)
+    side.turns()
+    coming = [some_clips(4, seed=seed) for seed in (1, 2, 3)]
+
+    def more_come() -> bool:
+        if coming:
+            side.send(coming.pop(), 0)
+        return bool(coming)
+
+    side.loop.leave_queries(more_come)
+    assert side.loop.desk.unanswered() == 40  # six pairs, of the first four clips alone
+
+
 def test_a_stop_before_there_are_clips_leaves_nothing_and_does_not_fail(people):
     side = people()
     side.loop.leave_queries()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.types import Clip, Label, Query
+from prefrl.types import Clip, Label, Query, clips_for
 
 
 def naive_stacks(clip: Clip) -> np.ndarray:
@@ -110,3 +110,9 @@ def test_a_repeat_is_a_query_of_its_own():
     query = Query("a", "b", env_step=3)
     assert query.id == Query("a", "b", env_step=7).id
     assert query.id != Query("a", "b", repeat_of=query.id).id
+
+
+@given(st.integers(1, 100_000))
+def test_so_many_clips_make_that_many_pairs_and_one_fewer_do_not(pairs):
+    n = clips_for(pairs)
+    assert (n - 1) * (n - 2) // 2 < pairs <= n * (n - 1) // 2

@@ -4,6 +4,7 @@ Owns the environments, the SB3 model and the recorder. What it knows of rewards,
 latest snapshot.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +33,10 @@ from prefrl.policy.vec_env import (
 )
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import WAITING
-from prefrl.types import RewardPredictor, RewardSnapshot
+from prefrl.types import RewardPredictor, RewardSnapshot, clips_for
+
+# How long a stopped run goes on acting at random, so that people have clips to compare after it.
+LAST_CLIPS_S = 2.0
 
 PredictorOf = Callable[[RewardSnapshot], RewardPredictor]
 
@@ -77,6 +81,7 @@ class PolicyLoop:
         self.snapshot_since = self.random_steps = 0
         self.learning_started_at: float | None = None
         self._predictor: RewardPredictor | None = None
+        self._stop_seen_at = math.inf
 
     def learn(self) -> None:
         """Run to the last step, or until stopped, and save the policy as `last`."""
@@ -162,7 +167,18 @@ class PolicyLoop:
             _ = self.model  # built while the first labels are waited for
         self.reporter.progress({"env_steps": self.recorder.env_steps, "policy": doing})
         out_of_budget = self.recorder.env_steps >= self.config.total_timesteps
-        return self.snapshot is not None or out_of_budget or self.stopped()
+        return self.snapshot is not None or out_of_budget or self._may_stop_at_random()
+
+    def _may_stop_at_random(self) -> bool:
+        """Whether to stop before there is a reward: at once, but where people label not before
+        there are clips for all of their budget, which they may answer after the run.
+        """
+        if not self.stopped():
+            return False
+        self._stop_seen_at = min(self._stop_seen_at, time.monotonic())
+        too_late = time.monotonic() - self._stop_seen_at > LAST_CLIPS_S
+        enough = 2 * self.recorder.pairs_sent >= clips_for(self.config.label.budget)
+        return self.recorder.studio is None or enough or too_late
 
 
 def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:

@@ -13,7 +13,7 @@ from prefrl.link import Reporter
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.schedule import LabelSchedule
 from prefrl.reward.selection import ClipPool, Pair, most_disputed, random_pairs
-from prefrl.types import Clip, Query
+from prefrl.types import Clip, Query, clips_for
 
 # How often it is looked how many pairs people have left: it is a question to a database.
 LOOK_EVERY_S = 0.25
@@ -96,6 +96,11 @@ class Asker:
         elif self._desk is None or (policy.waits and not self._desk.unanswered()):
             self._give_up(wanted)
         return bool(pairs)
+
+    @property
+    def lacks_clips(self) -> bool:
+        """Whether there are too few clips to make pairs for the rest of the budget."""
+        return len(self._clips()) < clips_for(self._config.budget)
 
     def ask_for_the_rest(self, env_step: int, version: int) -> None:
         """Make queries for all that is left of the budget, for people to answer after the run."""

@@ -30,6 +30,7 @@ from prefrl.types import Labeler, RewardSnapshot
 
 # Clips for people are few, because they are filmed: a larger pool would be of policies long gone.
 FILMED_POOL = 300
+LAST_CLIPS_WAIT_S = 5.0  # for the clips that a policy sends which was stopped at its beginning
 NEARLY_ALL = 0.9  # from this share of ties on, initial labels teach next to nothing
 
 
@@ -272,10 +273,21 @@ class RewardLoop:
             if self.pool.add(clip, sheets):
                 self.trainer.observe([clip])
 
-    def leave_queries(self) -> None:
-        """At the end: leave people something to answer, for the rest of the budget."""
-        if self.desk is not None:
-            self.asker.ask_for_the_rest(self.env_step, self.version)
+    def leave_queries(self, more_clips_come: Callable[[], bool] = lambda: False) -> None:
+        """At the end: leave people something to answer, for the rest of the budget.
+
+        Args:
+            more_clips_come: Whether the policy may still send some.
+        """
+        if self.desk is None:
+            return
+        until = time.monotonic() + LAST_CLIPS_WAIT_S
+        while self.asker.lacks_clips and time.monotonic() < until:
+            come = more_clips_come()  # asked first: what was sent before the last one is there
+            if not self._receive() and not come:
+                break
+            time.sleep(0.01)
+        self.asker.ask_for_the_rest(self.env_step, self.version)
 
 
 def run_until(loop: RewardLoop, stopped: Callable[[], bool], rest: Callable[[], None]) -> None:

@@ -110,8 +110,11 @@ class PolicyConfig:
     """SB3's generalised state-dependent exploration, for continuous actions."""
     sde_sample_freq: int = 4
     """Steps between new exploration noise with `use_sde`."""
+    keypoints: int = 0
+    """Filters of which the policy sees where on the frame they respond; for tasks about positions.
+    0: images pass the convolutions of Mnih et al. 2015."""
     net_arch: tuple[int, ...] = (64, 64)
-    """Hidden layers of policy and value networks on vectors."""
+    """Hidden layers of policy and value networks on vectors and keypoints."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Between them (SB3's own: tanh)."""
     clip_fraction: float = 1.0
@@ -126,10 +129,13 @@ class RewardConfig:
     """What the predictor sees of a step (paper: observation and action)."""
     members: int = 3
     """Predictors in the ensemble (paper: 3)."""
+    keypoints: int = 0
+    """Filters of which a member sees where on the frame they respond; for tasks about positions.
+    0: images pass the paper's convolutions, and a dense layer of 64 (paper)."""
     hidden: tuple[int, ...] = (64, 64)
-    """Dense layers on vectors (paper: two of 64). Images have the paper's convolutions."""
+    """Dense layers on vectors and keypoints (paper, of vectors: two of 64)."""
     dropout: float = 0.5
-    """Dropout on every convolution (paper: 0.5). Vectors have none, as in the paper."""
+    """Dropout on every convolution (paper: 0.5). Vectors and keypoints have none."""
     dropout_masks: Literal["shared", "independent"] = "shared"
     """Whether the two clips of a pair are seen through the same dropout mask."""
     batch_norm: bool = True

@@ -20,6 +20,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("env.image_size", 43, 1024),  # smaller frames do not pass the four convolutions
     ("policy.n_envs", 1, 4096),
     ("policy.n_steps", 1, 1_000_000),
+    ("policy.keypoints", 0, MOST_UNITS),
     ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
     ("policy.n_epochs", 1, math.inf),
     ("policy.clip_fraction", SMALL, 1),
@@ -48,6 +49,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.l2_low_ratio", 0, math.inf),
     ("predictor.l2_high_ratio", 0, math.inf),
     ("predictor.members", 1, 100),
+    ("predictor.keypoints", 0, MOST_UNITS),
     ("predictor.batch_size", 1, math.inf),
     ("predictor.ring", 1, math.inf),
     ("predictor.pretrain_epochs", 1, math.inf),

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from prefrl.config import Config, PolicyConfig
+from prefrl.keypoints import Keypoints
 from prefrl.policy.vec_env import training_seed
 
 
@@ -42,6 +43,21 @@ class ImageFeatures(BaseFeaturesExtractor):
         with torch.autocast(pixels.device.type, self._autocast, self._autocast != torch.float32):
             features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast).div_(255)))
         return features.float()
+
+
+class KeypointFeatures(BaseFeaturesExtractor):
+    """Where things are on raw `[B, K, H, W]` frames, and where they move."""
+
+    def __init__(self, observation_space: spaces.Box, n_keypoints: int) -> None:
+        frames, *side = observation_space.shape
+        keypoints = Keypoints(n_keypoints, frames, side)
+        super().__init__(observation_space, keypoints.size)
+        self.keypoints = keypoints
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """`[B, size] float32`."""
+        points: Tensor = self.keypoints(observations)
+        return points[0]
 
 
 def build_model(
@@ -84,15 +100,21 @@ def build_model(
 def _policy_settings(
     settings: PolicyConfig, is_image: bool, autocast: torch.dtype
 ) -> dict[str, Any]:
+    activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
+    dense: dict[str, Any] = {
+        "net_arch": list(settings.net_arch), "activation_fn": activations[settings.activation],
+    }  # fmt: skip
     if not is_image:
-        activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
-        return {
-            "net_arch": list(settings.net_arch), "activation_fn": activations[settings.activation],
+        return dense
+    scaled = {"normalize_images": False}  # the extractors do it
+    if settings.keypoints:
+        return scaled | dense | {
+            "features_extractor_class": KeypointFeatures,
+            "features_extractor_kwargs": {"n_keypoints": settings.keypoints},
         }  # fmt: skip
-    return {
+    return scaled | {
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},
-        "normalize_images": False,  # ImageFeatures does it
         "net_arch": [],  # nothing between it and the heads; SB3 does so behind its own alone
     }
 

@@ -6,6 +6,7 @@ share no weight and no statistic, yet a minibatch passes through all of them in 
 Source: Christiano et al. 2017, appendix A: convolutions 7x7, 5x5, 3x3, 3x3 with strides 3, 2, 1, 1
 and 16 filters each, batch norm and dropout on each, then a dense layer of 64; on vectors two dense
 layers of 64; leaky ReLU 0.01 throughout.
+# Differs from the paper: images can pass filters into keypoints, and then the layers of vectors.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prefrl.config import RewardConfig
+from prefrl.keypoints import Keypoints
 from prefrl.reward.inputs import InputSpec
 
 CONVOLUTIONS = ((7, 3), (5, 2), (3, 1), (3, 1))  # (kernel, stride); paper, appendix A.2
@@ -92,10 +94,14 @@ class RewardNetwork(nn.Module):
         super().__init__()
         self.members, self.autocast = config.members, autocast
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
-        features = 0
-        if spec.spaces.is_image:
-            features = self._build_convolutions(spec, config.batch_norm)
-        widths = [DENSE] if spec.spaces.is_image else list(config.hidden)
+        self.keypoints: Keypoints | None = None
+        features, widths = 0, list(config.hidden)
+        if spec.spaces.is_image and config.keypoints:
+            side = spec.spaces.observation_shape[1:]
+            self.keypoints = Keypoints(config.keypoints, spec.channels, side, config.members)
+            features = self.keypoints.size
+        elif spec.spaces.is_image:
+            features, widths = self._build_convolutions(spec, config.batch_norm), [DENSE]
         sizes = [features + spec.vector_size, *widths, 1]
         self.dense = nn.ModuleList(
             MemberLinear(config.members, *pair) for pair in itertools.pairwise(sizes)
@@ -133,7 +139,9 @@ class RewardNetwork(nn.Module):
         return ((vectors - self.input_mean) / self.input_deviation).clamp(-10, 10)
 
     def weight_squares(self) -> Tensor:
-        """`[M]`: each member's sum of squared weights (no biases, no batch-norm scales)."""
+        """`[M]`: each member's sum of squared weights (no biases, no batch-norm scales, and no
+        filters of keypoints, whose size changes nothing).
+        """
         squares = [
             layer.weight.square().reshape(self.members, -1).sum(1)
             for layer in (*self.convolutions, *self.dense)
@@ -141,7 +149,10 @@ class RewardNetwork(nn.Module):
         return torch.stack(squares).sum(0)
 
     def _features(self, images: Tensor, dropout: PairDropout | None) -> Tensor:
-        """`[M, B, F] float32` from the convolutions. Pixels are scaled here and only here."""
+        """`[M, B, F] float32` from the encoder, where pixels are scaled: here or in `Keypoints`."""
+        if self.keypoints is not None:
+            points: Tensor = self.keypoints(images)
+            return points
         # Bytes are reordered before they are widened: half the memory to move.
         x = images.contiguous(memory_format=torch.channels_last).to(self.autocast).div_(255)
         with torch.autocast(x.device.type, self.autocast, self.autocast != torch.float32):
@@ -165,14 +176,15 @@ class RewardNetwork(nn.Module):
 
     def _initialise(self, generator: torch.Generator) -> None:
         """PyTorch's default for dense and convolutional layers, from a generator of our own."""
-        for layer in (*self.convolutions, *self.dense):
+        filters = () if self.keypoints is None else (self.keypoints.filters,)
+        for layer in (*filters, *self.convolutions, *self.dense):
             fan_in = (
                 layer.weight.shape[1]
                 if isinstance(layer, MemberLinear)
                 else math.prod(layer.weight.shape[1:])
             )
             bound = 1 / math.sqrt(fan_in)
-            for parameter in (layer.weight, layer.bias):
+            for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 

@@ -59,9 +59,12 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     own bounds. On images the convolutions are SB3's `NatureCNN`.
 
     Raises:
-        ConfigError: The environment counts its actions from another number than 0.
+        ConfigError: The environment counts its actions from another number than 0, or SB3 has no
+            network like the policy's.
     """
     config = trained.config
+    if config.policy.keypoints:
+        raise ConfigError("SB3 has no network for a policy with --policy.keypoints")
     env = make_env(config.env)
     bare, spec, is_image = env.unwrapped, env.spec, task_spaces(config.env).is_image
     env.close()

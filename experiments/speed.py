@@ -48,6 +48,7 @@ PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 STEPS, LABELS = 12_000, 30
 PONG = RECIPES["pong"].config
+SIDE = PONG.env.image_size
 Figures = dict[str, list[float]]
 
 
@@ -140,7 +141,7 @@ def bare_loop(_labels: Path, members: int) -> float:
     trainer = make_trainer(members)
     network, pairs = trainer.ensemble.network.train(), PONG.predictor.batch_size
     frames = 2 * pairs * PONG.env.clip_length
-    images = torch.randint(256, (frames, 4, 84, 84), dtype=torch.uint8)
+    images = torch.randint(256, (frames, 4, SIDE, SIDE), dtype=torch.uint8)
     mu, no_vectors = torch.ones(pairs), torch.zeros(frames, 0)
 
     def update() -> None:
@@ -168,7 +169,7 @@ MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
 def make_trainer(members: int) -> Trainer:
     """A fresh ensemble of the recipe's network."""
     config: RewardConfig = replace(PONG.predictor, members=members)
-    spec = InputSpec(TaskSpaces((4, 84, 84), 6, 0), config.inputs)
+    spec = InputSpec(TaskSpaces((4, SIDE, SIDE), 6, 0), config.inputs)
     autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
     ensemble = RewardEnsemble(spec, config, torch.device("cpu"), autocast)
     return Trainer(ensemble, config, seed=0)

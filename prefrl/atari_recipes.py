@@ -19,21 +19,29 @@ GAMES = {
     "SpaceInvaders": "shoot invaders in SpaceInvaders",
 }
 
-# The README has a table of what differs from the paper's.
+# The README has a table of what differs from the paper's, and why.
 FAST = Config(
     policy=PolicyConfig(
-        n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=2.5e-4,
-        learning_rate_end=2.5e-4, clip_fraction=0.25,
+        n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=5e-4,
+        learning_rate_end=1e-4, clip_fraction=0.25,
+        # With 0.01 the policy settles on what the first thousand labels tell, before there are
+        # enough: its entropy falls to 0.3 of 1.8, and Pong's score stands at -8.
+        ent_coef=0.02, ent_coef_end=0.005,
     ),
-    # Differs from the paper: it pretrains for 200 epochs. At the 2,300 frames a second of one core,
-    # three members, 500 labels would take over half an hour.
     predictor=RewardConfig(
-        inputs=("observation",), target_deviation=0.05, learning_rate=2e-4, pretrain_epochs=20,
-        round_epochs=2,
+        inputs=("observation",), target_deviation=0.05,
+        # Differs from the paper: no dropout. With it the passes that two cores have time for leave
+        # 0.56 of the pairs right that differ, without it 0.82.
+        dropout=0.0, learning_rate=5e-4, pretrain_epochs=20, round_epochs=2,
     ),
-    label=LabelConfig(budget=3000, round_labels=100, initial_fraction=0.1),
-    total_timesteps=3_000_000,
+    # Half of the labels within the first quarter of the steps: the policy changes most there.
+    label=LabelConfig(
+        budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.25,
+        schedule_end=0.6,
+    ),
+    total_timesteps=2_500_000,
 )  # fmt: skip
+FAST_SIDE, PAPER_SIDE = 56, 84  # of frames; a third of the work. A.2: 84
 
 _STEPS = 50_000_000  # A.2: "50 million timesteps"
 
@@ -87,7 +95,7 @@ PAPER = Config(
 )
 
 
-def environment(game: str) -> EnvConfig:
+def environment(game: str, image_size: int) -> EnvConfig:
     """A game as the paper's agent meets it; both recipes play it so. Source: A.2."""
     return EnvConfig(
         id=f"ALE/{game}-v5",
@@ -97,7 +105,7 @@ def environment(game: str) -> EnvConfig:
         termination_penalty=10.0,
         clip_rewards=True,
         clip_length=25,
-        image_size=84,
+        image_size=image_size,
         frame_stack=4,
         atari_frame_skip=4,
         atari_noop_max=30,
@@ -113,10 +121,10 @@ def alongside(base: Config) -> Config:
 
     Source: section 3.2: about 1,300 queries, 4 million frames, "the same parameters".
     """
-    steps = 4_000_000 if base is PAPER else 1_000_000
-    return replace(
-        base,
-        env=EnvConfig(id="prefrl/EnduroAlongside-v0"),
-        label=replace(base.label, budget=1300, initial_fraction=500 / 1300),
-        total_timesteps=steps,
-    )
+    steps, side = (4_000_000, PAPER_SIDE) if base is PAPER else (1_000_000, FAST_SIDE)
+    label = replace(
+        base.label, budget=1300, initial_fraction=500 / 1300,
+        round_labels=min(base.label.round_labels, 100),
+    )  # fmt: skip
+    env = EnvConfig(id="prefrl/EnduroAlongside-v0", image_size=side)
+    return replace(base, env=env, label=label, total_timesteps=steps)

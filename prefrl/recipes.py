@@ -104,10 +104,16 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     **{
         game.lower(): Recipe(
-            replace(atari_recipes.FAST, env=atari_recipes.environment(game)),
+            replace(
+                atari_recipes.FAST,
+                env=atari_recipes.environment(game, atari_recipes.FAST_SIDE),
+            ),
             task,
             "runs; not learned yet",
-            paper=replace(atari_recipes.PAPER, env=atari_recipes.environment(game)),
+            paper=replace(
+                atari_recipes.PAPER,
+                env=atari_recipes.environment(game, atari_recipes.PAPER_SIDE),
+            ),
         )
         for game, task in atari_recipes.GAMES.items()
     },

@@ -421,7 +421,7 @@ def test_pong_goes_through_the_whole_chain(others):
     assert (run.result["labels"], run.result["labels_unused"]) == (12, 0)
     with run.store as store:
         (clip,) = store.newest_clips(1)
-    assert clip.observations.shape == (29, 84, 84)  # T + K
+    assert clip.observations.shape == (29, 56, 56)  # T + K
     stored = (run.path / "labels.sqlite3").stat().st_size / 24  # at most two clips a label
     assert stored < 40_000
     with av.open(str(run.path / "videos" / "evaluation.mp4")) as video:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,22 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) -> list[Any]:
+def nothing_else(_run: Path) -> Mapping[str, Any]:
+    """No more columns than those of every experiment."""
+    return {}
+
+
+def train_on_seeds(
+    name: str,
+    recipe: str,
+    seeds: Sequence[int],
+    *options: str,
+    also: Callable[[Path], Mapping[str, Any]] = nothing_else,
+) -> list[Any]:
     """One run a seed, one after the other; their results, which are written to `results/NAME.csv`.
 
-    The learning curve of the first seed is kept as `results/NAME.png`.
+    The learning curve of the first seed is kept as `results/NAME.png`. `also` looks at a finished
+    run for more columns.
     """
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +47,8 @@ def train_on_seeds(name: str, recipe: str, seeds: Sequence[int], *options: str) 
             result_file = run / "result.json"
             if not result_file.exists():
                 raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
-            results.append(json.loads(result_file.read_text(encoding="utf-8")))
+            result = json.loads(result_file.read_text(encoding="utf-8"))
+            results.append(result | {"also": also(run)})
             print(_row(results[-1]), flush=True)
             write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
             if seed == seeds[0]:
@@ -53,9 +66,10 @@ def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         file.write(f"# {command}\n")
-        writer = csv.DictWriter(file, COLUMNS)
+        rows = [_row(result) for result in results]
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerows(_row(result) for result in results)
+        writer.writerows(rows)
 
 
 def write_row(name: str, command: str, row: dict[str, Any]) -> None:
@@ -79,4 +93,5 @@ def _row(result: Any) -> dict[str, Any]:
     row["reward_correlation_step"] = predicted and predicted["step"]["pearson"]
     for name in ("true_return", "random_return"):
         row[name] = row[name] and row[name]["mean"]
+    row |= result["also"]
     return {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}

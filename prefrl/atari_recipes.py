@@ -34,12 +34,12 @@ FAST = Config(
         # 0.56 of the pairs right that differ, without it 0.82.
         dropout=0.0, learning_rate=5e-4, pretrain_epochs=20, round_epochs=2,
     ),
-    # Half of the labels within the first quarter of the steps: the policy changes most there.
+    # Half of the labels within a quarter of the steps: the policy changes most there.
     label=LabelConfig(
-        budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.25,
-        schedule_end=0.6,
+        budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.3,
+        schedule_end=0.75,
     ),
-    total_timesteps=2_500_000,
+    total_timesteps=2_000_000,
 )  # fmt: skip
 FAST_SIDE, PAPER_SIDE = 56, 84  # of frames; a third of the work. A.2: 84
 

@@ -13,8 +13,11 @@ SEEDS = range(5)
 
 def main() -> None:
     learned = train_on_seeds("moving_dot", "moving-dot", SEEDS)
-    reached = [r["wall_s"] for r in learned if counts(r) and r["normalised_score"] >= 0.9]
-    print(f"{len(reached)} of {len(learned)} seeds reached 0.9, in {max(reached, default=0):.0f} s")
+    for limit_s in (1200, 240):
+        reached = sum(
+            counts(r) and r["normalised_score"] >= 0.9 and r["wall_s"] <= limit_s for r in learned
+        )
+        print(f"{reached} of {len(learned)} seeds reached 0.9 within {limit_s} s")
     train_on_seeds("moving_dot_true", "moving-dot", SEEDS[:1], "--reward", "true")
 
 

@@ -18,24 +18,19 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def nothing_else(_run: Path) -> Mapping[str, Any]:
-    """No more columns than those of every experiment."""
-    return {}
-
-
 def train_on_seeds(
     name: str,
     recipe: str,
     seeds: Sequence[int],
     *options: str,
-    also: Callable[[Path], Mapping[str, Any]] = nothing_else,
+    also: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> list[Any]:
     """One run a seed, one after the other; their results, which are written to `results/NAME.csv`.
 
-    The learning curve of the first seed is kept as `results/NAME.png`. `also` looks at a finished
-    run for more columns.
+    The learning curve of the first seed is kept as `results/NAME.png`. `also` looks at a run that
+    finished for more columns.
     """
-    results = []
+    results, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
             run = Path(folder) / f"{name}-{seed}"
@@ -47,10 +42,12 @@ def train_on_seeds(
             result_file = run / "result.json"
             if not result_file.exists():
                 raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
-            result = json.loads(result_file.read_text(encoding="utf-8"))
-            results.append(result | {"also": also(run)})
-            print(_row(results[-1]), flush=True)
-            write_csv(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), results)
+            results.append(json.loads(result_file.read_text(encoding="utf-8")))
+            rows.append(_row(results[-1]))
+            if also is not None and results[-1]["status"] == "finished":
+                rows[-1] |= also(run)
+            print(rows[-1], flush=True)
+            write_rows(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), rows)
             if seed == seeds[0]:
                 shutil.copy(run / "plots" / "learning_curve.png", RESULTS / f"{name}.png")
     return results
@@ -61,17 +58,6 @@ def counts(result: Any) -> bool:
     return result["status"] == "finished" and not result["labels_unused"]
 
 
-def write_csv(name: str, command: str, results: Sequence[Any]) -> None:
-    """All seeds, with the command that made them in the first line."""
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# {command}\n")
-        rows = [_row(result) for result in results]
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_row(name: str, command: str, row: dict[str, Any]) -> None:
     """One measurement, with the command that made it in the first line."""
     print(row)
@@ -80,9 +66,10 @@ def write_row(name: str, command: str, row: dict[str, Any]) -> None:
 
 def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
     """Several measurements of one kind, likewise."""
+    columns = dict.fromkeys(column for row in rows for column in row)  # of all rows, in order
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         file.write(f"# {command}\n")
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -93,5 +80,4 @@ def _row(result: Any) -> dict[str, Any]:
     row["reward_correlation_step"] = predicted and predicted["step"]["pearson"]
     for name in ("true_return", "random_return"):
         row[name] = row[name] and row[name]["mean"]
-    row |= result["also"]
     return {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}

@@ -3,17 +3,19 @@
 Policies: `prefrl train pong`, preferences on (three members, labels and training rounds on schedule
 and all used), counted from the first snapshot on; and SB3 with `make_atari_env` as it comes, on the
 true reward, 8 environments in one process or 16 in processes of their own, whichever is faster.
-Equal rollouts, epochs and batches. In turn, five times; medians.
+Equal rollouts, epochs and batches. In turn, five times; medians. The recipe's frames are smaller
+than stock's 84x84, which is a good part of the difference: 84 as an argument says how large a part.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
-three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network.
+three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
+which sees 84x84 too.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting
 rewards at most 20% of the policy process's time, choosing queries at most 5% of the other's.
 
-    python experiments/speed.py [ROUNDS]
+    python experiments/speed.py [ROUNDS [SIDE]]
 """
 
 import csv
@@ -48,7 +50,8 @@ PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 STEPS, LABELS = 12_000, 30
 PONG = RECIPES["pong"].config
-SIDE = PONG.env.image_size
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
 Figures = dict[str, list[float]]
 
 
@@ -58,6 +61,7 @@ def train(algo: str, run: Path) -> dict[str, float]:
         PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS), "--labels",
         str(LABELS), "--label.initial-fraction", "0.33", "--label.round-labels", "10",
         "--evaluation-episodes", "1", "--env.time-limit", "400", "--run-dir", str(run),
+        "--env.image-size", str(SIDE),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     result = json.loads((run / "result.json").read_text())
@@ -113,8 +117,8 @@ def policies(rounds: int, folder: Path) -> Figures:
 def rewards(rounds: int, folder: Path) -> Figures:
     """Frames a second of rounds and of the bare loop, in turn."""
     run = folder / "gathered"
-    command = [PREFRL, "gather", "pong", "--labels", "500", "--run-dir", str(run)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [PREFRL, "gather", "pong", "--labels", "500", "--env.image-size", str(SIDE)]
+    subprocess.run([*command, "--run-dir", str(run)], check=True, capture_output=True)
     figures: Figures = {}
     for _ in range(rounds):
         for name, (measure, members, threads) in MEASURES.items():
@@ -177,9 +181,8 @@ def make_trainer(members: int) -> Trainer:
 
 def main() -> None:
     keep_freed_memory()
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as folder:
-        figures = policies(rounds, Path(folder)) | rewards(rounds, Path(folder))
+        figures = policies(ROUNDS, Path(folder)) | rewards(ROUNDS, Path(folder))
     median = {name: statistics.median(values) for name, values in figures.items()}
     write(figures)
     for line, (value, wanted) in compared(median).items():
@@ -211,8 +214,9 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
 
 def write(figures: Figures) -> None:
     """All measurements, with what machine they were made on."""
-    with (RESULTS / "speed.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# python experiments/speed.py; {machine()}\n")
+    name = "speed" if SIDE == PONG.env.image_size else f"speed_{SIDE}"
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# python experiments/speed.py {ROUNDS} {SIDE}; {machine()}\n")
         writer = csv.writer(file)
         writer.writerow(("what", "median", "each"))
         for name, values in figures.items():

@@ -24,14 +24,14 @@ FAST = Config(
     policy=PolicyConfig(
         n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=5e-4,
         learning_rate_end=1e-4, clip_fraction=0.25,
-        # With 0.01 the policy settles on what the first thousand labels tell, before there are
-        # enough: its entropy falls to 0.3 of 1.8, and Pong's score stands at -8.
+        # With 0.01 the policy settles on what the first 2,000 labels tell, before there are
+        # enough: its entropy fell to 0.3 of 1.8, and Pong's score stood between -15 and -4.
         ent_coef=0.02, ent_coef_end=0.005,
     ),
     predictor=RewardConfig(
         inputs=("observation",), target_deviation=0.05,
-        # Differs from the paper: no dropout. With it the passes that two cores have time for leave
-        # 0.56 of the pairs right that differ, without it 0.82.
+        # Differs from the paper: no dropout. After 4 passes over 1,500 labels 0.56 of unseen pairs
+        # that differ are right with it, 0.66 to 0.70 without.
         dropout=0.0, learning_rate=5e-4, pretrain_epochs=20, round_epochs=2,
     ),
     # Half of the labels within a quarter of the steps: the policy changes most there.
@@ -124,7 +124,7 @@ def alongside(base: Config) -> Config:
     steps, side = (4_000_000, PAPER_SIDE) if base is PAPER else (1_000_000, FAST_SIDE)
     label = replace(
         base.label, budget=1300, initial_fraction=500 / 1300,
-        round_labels=min(base.label.round_labels, 100),
+        round_labels=min(base.label.round_labels, 100),  # eight rounds of the 800 later labels
     )  # fmt: skip
     env = EnvConfig(id="prefrl/EnduroAlongside-v0", image_size=side)
     return replace(base, env=env, label=label, total_timesteps=steps)

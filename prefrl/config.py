@@ -139,7 +139,7 @@ class RewardConfig:
     dropout_masks: Literal["shared", "independent"] = "shared"
     """Whether the two clips of a pair are seen through the same dropout mask."""
     batch_norm: bool = True
-    """Batch norm on every convolution (paper: yes)."""
+    """Batch norm on every convolution (paper: yes). Vectors and keypoints have none."""
     error_rate: Annotated[float | Literal["measured"], arg(aliases=("--error-rate",))] = 0.1
     """Probability with which a labeler is taken to answer at random (paper: 0.1). `measured`: as
     people's answers to repeated pairs show it, and 0.1 before there are any."""
@@ -250,7 +250,8 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live. `auto` takes a GPU if there is one and says so."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of convolutions. `auto`: bfloat16 where the processor computes it."""
+    """Number format of convolutions (not of keypoints). `auto`: bfloat16 where the processor
+    computes it."""
     inline: bool = False
     """Both loops in lock step in one process: slower, and the same numbers every time."""
     evaluation_episodes: int = 20

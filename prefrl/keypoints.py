@@ -1,7 +1,7 @@
 """Where things are on a frame, and where they move: an encoder of images for tasks about positions.
 
-Behind convolutions, dense layers must learn every position apart; from a few hundred labels they
-learn none. Here each filter says one thing of a frame: the centre of mass of its responses.
+Behind convolutions, dense layers have to learn every position apart. Here each filter says one
+thing of a frame: the centre of mass of its responses.
 
 Source: the feature points of Levine et al. 2016 and Finn et al. 2016 (arXiv 1509.06113), who take
 them of a softmax of the responses. Squares serve as well, have no temperature, and cost a tenth.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 # At every pixel: filters in steps of two tell positions apart less well than frames half as large.
 KERNEL = 3
+NO_MASS = 1e-8  # of squared responses: a plain frame has no more
 # A movement between two frames is far smaller than a frame: this brings both to about one size.
 MOVEMENT_SCALE = 10.0
 
@@ -43,14 +44,15 @@ class Keypoints(nn.Module):
             self.register_buffer(name, torch.linspace(-1, 1, pixels), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pixels are scaled here and only here."""
+        """The points of the newest frame, then the movements; 0 where a frame shows nothing."""
         stacks, frames, *side = images.shape
-        x = images.reshape(stacks * frames, 1, *side).float().div_(255)
+        x = images.reshape(stacks * frames, 1, *side).float() / 255
         # Without its mean a plain background gives no response.
         responses = self.filters(x - x.mean((2, 3), keepdim=True)).square()
-        mass = responses.sum((2, 3)).clamp_min(1e-8)
-        rows = responses.sum(3) @ self.rows / mass
-        columns = responses.sum(2) @ self.columns / mass
-        points = torch.stack([rows, columns], -1).view(stacks, frames, self.sets, -1)
-        moved = MOVEMENT_SCALE * points.diff(dim=1)
+        mass = responses.sum((2, 3)).clamp_min(NO_MASS)
+        sums = torch.stack([responses.sum(3) @ self.rows, responses.sum(2) @ self.columns], -1)
+        points = (sums / mass[..., None]).view(stacks, frames, self.sets, -1)
+        # Frames before an episode's first are black: from there nothing has moved.
+        seen = (mass > NO_MASS).repeat_interleave(2, 1).view_as(points)
+        moved = MOVEMENT_SCALE * points.diff(dim=1) * (seen[:, 1:] & seen[:, :-1])
         return torch.cat([points[:, -1:], moved], 1).permute(2, 0, 1, 3).flatten(2)

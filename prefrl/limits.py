@@ -7,7 +7,7 @@ from prefrl.config import Config, ConfigError
 SMALL = 1e-9  # stands for "above 0"
 # Far more than any task needs. What sets how much memory a run takes has a most: a configuration
 # may come from anyone, and a machine without memory ends other programs too.
-MOST_UNITS, MOST_LAYERS = 4096, 16
+MOST_UNITS, MOST_LAYERS, MOST_KEYPOINTS = 4096, 16, 64
 # The least and the most that a setting can be, where not every number works.
 LIMITS: tuple[tuple[str, float, float], ...] = (
     ("total_timesteps", 1, math.inf),
@@ -17,10 +17,10 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("env.clip_length", 1, 10_000),
     ("env.time_limit", 0, math.inf),
     ("env.frame_stack", 1, 64),
-    ("env.image_size", 43, 1024),  # smaller frames do not pass the four convolutions
+    ("env.image_size", 43, 1024),  # smaller frames do not pass the predictor's convolutions
     ("policy.n_envs", 1, 4096),
     ("policy.n_steps", 1, 1_000_000),
-    ("policy.keypoints", 0, MOST_UNITS),
+    ("policy.keypoints", 0, MOST_KEYPOINTS),
     ("policy.batch_size", 2, math.inf),  # PPO normalises advantages over a minibatch
     ("policy.n_epochs", 1, math.inf),
     ("policy.clip_fraction", SMALL, 1),
@@ -49,7 +49,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("predictor.l2_low_ratio", 0, math.inf),
     ("predictor.l2_high_ratio", 0, math.inf),
     ("predictor.members", 1, 100),
-    ("predictor.keypoints", 0, MOST_UNITS),
+    ("predictor.keypoints", 0, MOST_KEYPOINTS),
     ("predictor.batch_size", 1, math.inf),
     ("predictor.ring", 1, math.inf),
     ("predictor.pretrain_epochs", 1, math.inf),

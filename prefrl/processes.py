@@ -30,6 +30,7 @@ T = TypeVar("T")
 REPORT_EVERY_S = 0.2
 NICENESS = 5
 PAIRS_AT_ONCE = 8
+HAND_OVER_S = 1.0
 IDLE_S = 0.03  # how long a reward loop with nothing to do rests
 
 
@@ -181,11 +182,16 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
         def stopped() -> bool:
             return wires.stop.is_set() or wires.learned.is_set()
 
+        def more_clips_come() -> bool:
+            return not wires.learned.is_set()
+
         loop = _reward_loop(assignment, wires, QueueToPolicy(wires), stopped)
         try:
             run_until(loop, stopped, lambda: time.sleep(IDLE_S))
-        finally:
-            loop.leave_queries(lambda: not wires.learned.is_set())
+        except BaseException:
+            loop.leave_queries()
+            raise
+        loop.leave_queries(more_clips_come)
         wires.snapshots.cancel_join_thread()  # nobody may be left to read the last one
         return _reward_summary(loop)
 
@@ -296,9 +302,11 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
             assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
         )  # fmt: skip
         loop.learn()
-        wires.learned.set()
-        wires.pairs.cancel_join_thread()  # clips under way have no reader any more
         stopped = wires.stop.is_set()
+        if stopped:
+            _hand_over(wires.pairs)
+        wires.learned.set()
+        wires.pairs.cancel_join_thread()  # what is still under way has no reader any more
         figures = {}
         if not stopped:
             from prefrl.runs.finish import finish  # a second's import that no start waits for
@@ -314,6 +322,14 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
         "clips_dropped": loop.recorder.clips_dropped,
         "peak_memory_bytes": {"policy": peak_memory()},
     }
+
+
+def _hand_over(pairs: "Queue[ClipPair]") -> None:
+    """Let what was sent be written, as long as somebody reads it: people are left its clips."""
+    pairs.close()
+    writing = threading.Thread(target=pairs.join_thread, daemon=True)
+    writing.start()
+    writing.join(HAND_OVER_S)
 
 
 def _reward_loop(

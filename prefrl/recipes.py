@@ -154,6 +154,7 @@ def for_unknown(env: EnvConfig, task: TaskSpaces, decision_s: float | None) -> C
         task: Its shapes.
         decision_s: Seconds a decision takes, where the environment says so: physics.
     """
+    # Images keep the paper's 84x84 where nobody has looked at what is lost in smaller ones.
     base = atari_recipes.FAST if task.is_image else _VECTOR
     length = CLIP_LENGTH
     if decision_s:
@@ -178,7 +179,7 @@ def for_algo(base: Config, algo: str) -> Config:
         raise ConfigError("--algo ppo: the paper's recipe is for A2C; leave out --recipe paper")
     policy = replace(
         base.policy, algo="a2c", n_steps=5, learning_rate=7e-4, learning_rate_end=0.0,
-        gae_lambda=1.0,
+        gae_lambda=1.0, ent_coef=0.01, ent_coef_end=0.01,
     )  # fmt: skip
     return replace(base, policy=policy)
 
@@ -205,8 +206,18 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
             "is for images, and this task's observations are vectors",
         ),
         (not predictor_convolves, convolutions, "needs --predictor.keypoints 0"),
-        (predictor_convolves, ("predictor.hidden",), "is for vectors and keypoints"),
-        (policy_convolves, policy_layers, "is for vectors and keypoints"),
+        (
+            not config.predictor.dropout, ("predictor.dropout_masks",),
+            "needs --predictor.dropout above 0",
+        ),
+        (
+            predictor_convolves, ("predictor.hidden",),
+            "needs --predictor.keypoints, as this task's observations are images",
+        ),
+        (
+            policy_convolves, policy_layers,
+            "needs --policy.keypoints, as this task's observations are images",
+        ),
         (config.policy.algo == "a2c", ppo, "is for PPO, and --algo is a2c"),
         (task.n_actions is not None, ("policy.use_sde",), "is for continuous actions"),
         (not config.policy.use_sde, ("policy.sde_sample_freq",), "needs --policy.use-sde"),

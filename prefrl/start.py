@@ -191,7 +191,7 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
     source = RunDirectory.open(reward_from)
     folder = source.checkpoint("last")
     theirs = load_config(source.config).predictor
-    for name in ("inputs", "members", "hidden", "batch_norm", "optimiser"):
+    for name in ("inputs", "members", "keypoints", "hidden", "batch_norm", "optimiser"):
         if getattr(theirs, name) != getattr(config.predictor, name):
             raise ConfigError(
                 f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "

@@ -276,7 +276,7 @@ def test_labels_on_observations_of_another_shape_are_refused(folder, refused):
     small = Config(env=EnvConfig(id=small.env.id, image_size=42))
     stored_run(folder / "small", small)
     said = refused("train", "moving-dot", "--labels-from", "small")
-    assert "observation_shape is [4, 42, 42] there and [4, 84, 84] here" in said
+    assert "observation_shape is [4, 42, 42] there and [2, 44, 44] here" in said
 
 
 def test_too_few_labels_to_pretrain_on_are_refused(folder, refused):

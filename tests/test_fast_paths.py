@@ -6,6 +6,7 @@ training, as here, tell screens hardly apart: there it is 4 to 6% of what their 
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import ale_py
 import gymnasium
@@ -84,9 +85,10 @@ def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
 
 def test_pong_is_learned_faster_than_by_stock_sb3_in_one_process_with_one_thread():
     torch.set_num_threads(1)
+    full_size = replace(PONG.env, image_size=84)  # as stock's
     ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs
     number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
-    games = make_vec_env(PONG.env, ours.n_envs, 0)
+    games = make_vec_env(full_size, ours.n_envs, 0)
     fast = steps_per_s(build_model(PONG, games, CPU, number_format).learn, steps)
     games.close()
     gymnasium.register_envs(ale_py)

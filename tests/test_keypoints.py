@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from untrained_run import untrained_run
 
+from prefrl.cli import main
 from prefrl.config import Config, PolicyConfig, RewardConfig
 from prefrl.keypoints import MOVEMENT_SCALE, Keypoints
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.network import RewardNetwork
+from prefrl.run_directory import RunDirectory
 from prefrl.types import TaskSpaces
 
 SIDE = (20, 30)
@@ -70,6 +73,14 @@ def test_a_dot_that_moves_moves_every_point_by_as_much(keypoints):
     np.testing.assert_allclose(moved, np.tile(expected, (FILTERS, 1)), atol=1e-3 * MOVEMENT_SCALE)
 
 
+def test_after_a_black_frame_nothing_has_moved(keypoints):
+    frames = dots((8, 9), (11, 5))
+    frames[:, 0] = 0  # as a stack is at an episode's start
+    points, moved = keypoints(frames)[:, 0].reshape(SETS, 2, -1).unbind(1)
+    assert not moved.any()
+    torch.testing.assert_close(points, keypoints(dots((11, 5), (11, 5)))[:, 0, : 2 * FILTERS])
+
+
 @pytest.mark.parametrize("grey", [0, 255])
 def test_a_plain_frame_has_finite_points_and_gradients(keypoints, grey):
     plain = torch.full((4, FRAMES, *SIDE), grey, dtype=torch.uint8)
@@ -87,10 +98,27 @@ def test_how_large_filters_are_changes_no_point(keypoints):
     torch.testing.assert_close(keypoints(images), before)
 
 
-def test_each_member_of_an_ensemble_has_filters_of_its_own():
+def reward_network() -> RewardNetwork:
     spec = InputSpec(TaskSpaces((FRAMES, *SIDE), 3, 0), ("next_observation",))
     config = RewardConfig(keypoints=FILTERS, members=SETS)
-    network = RewardNetwork(spec, config, torch.Generator().manual_seed(0))
+    return RewardNetwork(spec, config, torch.Generator().manual_seed(0))
+
+
+def test_the_seed_of_a_run_draws_the_filters_and_no_global_generator():
+    torch.manual_seed(1)
+    first = reward_network().keypoints.filters.weight
+    torch.manual_seed(2)
+    torch.testing.assert_close(reward_network().keypoints.filters.weight, first)
+
+
+def test_pixels_that_were_given_are_left_as_they_are(keypoints):
+    images = dots((3, 4), (5, 6)).float()
+    keypoints(images)
+    torch.testing.assert_close(images, dots((3, 4), (5, 6)).float())
+
+
+def test_each_member_of_an_ensemble_has_filters_of_its_own():
+    network = reward_network()
     images, no_vectors = dots((3, 4), (5, 6)).expand(4, -1, -1, -1), torch.zeros(4, 0)
     rewards = network(images, no_vectors)
     assert rewards.shape == (SETS, 4)
@@ -122,3 +150,34 @@ def test_a_policy_sees_the_points_and_nothing_else_of_a_frame():
     features = model.policy.extract_features(images, extractor)
     torch.testing.assert_close(features, extractor.keypoints(images)[0])
     assert model.policy.mlp_extractor.policy_net[0].in_features == extractor.keypoints.size
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunDirectory:
+    """A run whose policy and predictor see keypoints."""
+    return untrained_run(
+        tmp_path_factory.mktemp("runs") / "dot", "prefrl/MovingDot-v0", env_image_size=44,
+        env_frame_stack=2, policy=PolicyConfig(keypoints=2, n_envs=1, n_steps=32, batch_size=32),
+        predictor=RewardConfig(keypoints=2, hidden=(16,), inputs=("next_observation",)),
+        env_time_limit=30,
+    )  # fmt: skip
+
+
+def test_a_run_with_keypoints_is_saved_and_evaluated(run, capsys):
+    assert main(["evaluate", str(run.path), "--episodes", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "2 episodes" in said
+    assert "nan" not in said
+
+
+def test_a_policy_with_keypoints_is_not_exported_and_the_reason_is_said(run, capsys):
+    assert main(["export", str(run.path)]) == 2
+    assert "SB3 has no network like that of a policy with" in capsys.readouterr().err
+
+
+def test_an_ensemble_with_keypoints_is_not_taken_for_one_without(run, capsys):
+    options = ["--reward-from", str(run.path), "--predictor.keypoints", "3", "--labels", "0"]
+    arguments = ["train", "moving-dot", *options, "--run-dir", str(run.path.parent / "other")]
+    assert main([*arguments, "--predictor.hidden", "16"]) == 2
+    assert "predictor.keypoints is 2 there and 3 here" in capsys.readouterr().err
+    assert not (run.path.parent / "other").exists()

@@ -45,7 +45,7 @@ TOO_LARGE = [
     ("policy.net_arch", (10**6, 10**6)), ("predictor.hidden", (4097,)),
     ("predictor.hidden", (8,) * 17), ("predictor.members", 10**6), ("policy.n_steps", 10**9),
     ("policy.n_envs", 10**6), ("env.frame_stack", 10**6), ("env.image_size", 10**6),
-    ("env.clip_length", 10**9),
+    ("env.clip_length", 10**9), ("policy.keypoints", 65), ("predictor.keypoints", 65),
 ]  # fmt: skip
 
 

@@ -39,21 +39,18 @@ class Fitted:
         self.inference, self.training = [], []
         for _ in range(ROUNDS):
             self.trainer.fit(ring, epochs=2)
-            self.inference.append(self.accuracies())
+            self.inference.append((self.differences() > 0).mean(1))
+            self.by_the_mean = float(np.mean(self.differences().mean(0) > 0))
+            # Last: it moves batch norm's statistics, which the next round estimates anew.
             self.training.append(self.accuracies_in_training_mode())
-        self.by_the_mean = float(np.mean(self.differences().mean(0) > 0))
 
     def differences(self) -> np.ndarray:
-        """`[M, P]`: by how much the better clip is predicted to be better."""
+        """`[M, P]`: by how much the better clip is predicted to be better, in inference mode."""
         sums = [
             self.ensemble.clip_rewards([getattr(p, side) for p in self.unseen]).sum(2)
             for side in ("left", "right")
         ]
         return better_by(sums, self.unseen)
-
-    def accuracies(self) -> np.ndarray:
-        """`[M]`, in inference mode."""
-        return (self.differences() > 0).mean(1)
 
     @torch.no_grad()
     def accuracies_in_training_mode(self) -> np.ndarray:

@@ -177,7 +177,8 @@ class PolicyLoop:
             return False
         self._stop_seen_at = min(self._stop_seen_at, time.monotonic())
         too_late = time.monotonic() - self._stop_seen_at > LAST_CLIPS_S
-        enough = 2 * self.recorder.pairs_sent >= clips_for(self.config.label.budget)
+        wanted = min(clips_for(self.config.label.budget), self.random_clips)
+        enough = 2 * self.recorder.pairs_sent >= wanted
         return self.recorder.studio is None or enough or too_late
 
 

@@ -18,7 +18,8 @@ from prefrl.policy.vec_env import training_seed
 class ImageFeatures(BaseFeaturesExtractor):
     """The convolutions of Mnih et al. 2015 on raw `[B, K, H, W]` pixels of 0 to 255.
 
-    The policy's pixels are scaled here and only here. SB3 would do it in float32 on every call.
+    Pixels are scaled here, or in `Keypoints`, and only there. SB3 would do it in float32 on every
+    call.
     """
 
     def __init__(

@@ -99,15 +99,19 @@ class Asker:
 
     @property
     def lacks_clips(self) -> bool:
-        """Whether there are too few clips to make pairs for the rest of the budget."""
+        """Whether there are too few clips to make as many pairs as the budget has labels."""
         return len(self._clips()) < clips_for(self._config.budget)
 
     def ask_for_the_rest(self, env_step: int, version: int) -> None:
         """Make queries for all that is left of the budget, for people to answer after the run."""
         clips = self._clips()
+        left = self._config.budget - self.asked  # what was given up may be answered after all
         if len(clips) > 1:
-            left = self._config.budget - self.asked  # what was given up may be answered after all
-            self._put(random_pairs(clips, left, self._pairs, self._rng), env_step, version)
+            pairs = random_pairs(clips, left, self._pairs, self._rng)
+            self._put(pairs, env_step, version)
+            left -= len(pairs)
+        if left > 0:
+            self._reporter.warn(f"there were too few clips: {left} labels have no pair to be about")
 
     def _clips(self) -> list[Clip]:
         """Those that the labelers can be shown."""

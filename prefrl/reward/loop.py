@@ -30,7 +30,8 @@ from prefrl.types import Labeler, RewardSnapshot
 
 # Clips for people are few, because they are filmed: a larger pool would be of policies long gone.
 FILMED_POOL = 300
-LAST_CLIPS_WAIT_S = 5.0  # for the clips that a policy sends which was stopped at its beginning
+# For the clips that a policy sends which was stopped at its beginning: it acts two seconds longer.
+LAST_CLIPS_WAIT_S = 3.0
 NEARLY_ALL = 0.9  # from this share of ties on, initial labels teach next to nothing
 
 
@@ -283,10 +284,11 @@ class RewardLoop:
             return
         until = time.monotonic() + LAST_CLIPS_WAIT_S
         while self.asker.lacks_clips and time.monotonic() < until:
-            come = more_clips_come()  # asked first: what was sent before the last one is there
-            if not self._receive() and not come:
-                break
-            time.sleep(0.01)
+            come = more_clips_come()  # asked first, or a last one could come in between
+            if not self._receive():
+                if not come:
+                    break
+                time.sleep(0.01)
         self.asker.ask_for_the_rest(self.env_step, self.version)
 
 

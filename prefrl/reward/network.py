@@ -189,5 +189,5 @@ class RewardNetwork(nn.Module):
 
 
 def batch_norms(network: RewardNetwork) -> Sequence[nn.BatchNorm2d]:
-    """The network's batch norms; none on vectors."""
+    """The network's batch norms; none on vectors and keypoints."""
     return [norm for norm in network.norms if isinstance(norm, nn.BatchNorm2d)]

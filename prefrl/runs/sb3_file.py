@@ -63,12 +63,12 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
             network like the policy's.
     """
     config = trained.config
-    if config.policy.keypoints:
-        raise ConfigError("SB3 has no network for a policy with --policy.keypoints")
     env = make_env(config.env)
     bare, spec, is_image = env.unwrapped, env.spec, task_spaces(config.env).is_image
     env.close()
     assert spec is not None
+    if is_image and config.policy.keypoints:
+        raise ConfigError("SB3 has no network like that of a policy with --policy.keypoints")
     if isinstance(bare.action_space, spaces.Discrete) and bare.action_space.start:
         raise ConfigError(f"{config.env.id}: SB3 counts actions from 0, and this environment not")
     seen = trained.model.observation_space if is_image else bare.observation_space

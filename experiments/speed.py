@@ -214,7 +214,7 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
 
 def write(figures: Figures) -> None:
     """All measurements, with what machine they were made on."""
-    name = "speed" if SIDE == PONG.env.image_size else f"speed_{SIDE}"
+    name = "speed" if PONG.env.image_size == SIDE else f"speed_{SIDE}"
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         file.write(f"# python experiments/speed.py {ROUNDS} {SIDE}; {machine()}\n")
         writer = csv.writer(file)

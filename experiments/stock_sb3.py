@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 
 from prefrl.recipes import RECIPES
 
-SECONDS = 8.0
+SECONDS = 4.0
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ GAMES = {
 FAST = Config(
     policy=PolicyConfig(
         n_envs=16, n_steps=128, batch_size=256, n_epochs=3, learning_rate=5e-4,
-        learning_rate_end=1e-4, clip_fraction=0.25,
+        learning_rate_end=1e-5,  # at 1e-4 Pong's score still moved by 4 points between updates
+        clip_fraction=0.25,
         # With 0.01 the policy settles on what the first 2,000 labels tell, before there are
         # enough: its entropy fell to 0.3 of 1.8, and Pong's score stood between -15 and -4.
         ent_coef=0.02, ent_coef_end=0.005,

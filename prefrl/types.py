@@ -113,12 +113,12 @@ class Clip:
             return self.observations
         k = self.frame_stack
         positions = np.arange(len(self) + 1)[:, None] + np.arange(k)
-        stacks = self.observations[positions]
+        stacks: NDArray[np.uint8] = self.observations[positions]  # a copy
         started_later = np.cumsum(self.starts[positions][:, ::-1], axis=1)[:, ::-1]
         # A frame is visible if no later frame of its stack starts an episode.
         visible = started_later - self.starts[positions] == 0
-        cleared: NDArray[np.uint8] = stacks * visible[:, :, None, None]
-        return cleared
+        stacks[~visible] = 0
+        return stacks
 
 
 @dataclass(frozen=True)

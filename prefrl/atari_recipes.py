@@ -42,7 +42,7 @@ FAST = Config(
     ),
     total_timesteps=2_000_000,
 )  # fmt: skip
-FAST_SIDE, PAPER_SIDE = 56, 84  # of frames; a third of the work. A.2: 84
+FAST_SIDE, PAPER_SIDE = 56, 84  # of frames; less than half of the work. A.2: 84
 
 _STEPS = 50_000_000  # A.2: "50 million timesteps"
 

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefrl.config import Config, ConfigError
 
@@ -33,10 +33,26 @@ def keep_freed_memory() -> None:
     By itself it takes tensors of over 32 MB from the system and gives them back each time, and the
     system clears every page anew: on a virtual machine that is half the time of a training step.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_the_c_library("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_freed_memory() -> None:
+    """Let the system have what is free now: after a piece of work, not within one.
+
+    Clips that live long come to lie in the holes of tensors that do not, and the next tensors lie
+    behind them: without this a process grows for as long as clips come.
+    """
+    trim = _of_the_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_the_c_library(name: str) -> Any:
+    """The function, or None where it is not glibc that has it."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def prepare(config: Config) -> "tuple[torch.device, torch.dtype]":

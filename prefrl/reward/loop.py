@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from prefrl.compute import give_back_freed_memory
 from prefrl.config import LEAST_INITIAL_LABELS, Config
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.oracle import answer_pending
@@ -186,6 +187,7 @@ class RewardLoop:
         with self.stopwatch("publish"):
             measured |= self._normalise()
             self._publish()
+        give_back_freed_memory()
         self.reporter.progress({"reward": "looking for answers"})
         self._log(measured)
 

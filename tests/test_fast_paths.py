@@ -83,6 +83,7 @@ def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
     return steps / (time.perf_counter() - since)
 
 
+@pytest.mark.alone
 def test_pong_is_learned_faster_than_by_stock_sb3_in_one_process_with_one_thread():
     torch.set_num_threads(1)
     full_size = replace(PONG.env, image_size=84)  # as stock's

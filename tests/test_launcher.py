@@ -18,6 +18,8 @@ BROKEN = """
 import gymnasium, numpy
 from gymnasium.spaces import Box, Discrete
 
+pytestmark = pytest.mark.alone
+
 class Broken(gymnasium.Env):
     observation_space = Box(-1, 1, (1,), numpy.float32)
     action_space = Discrete(2)

@@ -14,6 +14,10 @@ MARK_FIRST_STEP = """
 import pathlib, time
 from prefrl_envs import MovingDot
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 original = MovingDot.step
 
 def step(self, action):

@@ -3,9 +3,12 @@
 import time
 
 import numpy as np
+import pytest
 from labelled_run import add_pairs
 from page_server import READY, frames, press, wait_until
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.alone
 
 
 def test_both_clips_play_in_step_at_fifteen_frames_a_second_and_loop(open_page):

@@ -6,7 +6,8 @@ asynchronous. Seeds 0 to 2, chosen beforehand; settings were tuned on seeds from
 the baseline on the true reward with the same settings, and a run each with 1,500 and 3,000 labels.
 
 For each run: labels, steps and minutes at which the mean of the last 20 training episodes was first
-0, 10 and 18. Empty where it never was.
+0, 10 and 18. Empty where it never was. And the memory that the two processes held in the middle and
+at the end of their work.
 
     python experiments/pong.py              # all of it, three to four hours
     python experiments/pong.py 5500 0       # a part: a number of labels, or `true`, and a seed
@@ -52,11 +53,27 @@ def first_reached(run: Path) -> dict[str, Any]:
     return found
 
 
+def memory(run: Path) -> dict[str, float]:
+    """Gigabytes that each process held in the middle and at the end of its work."""
+    held = {}
+    for process in ("policy", "reward"):
+        rows = [
+            row["memory/resident_bytes"] / 1e9
+            for row in read_metrics(run / "metrics" / f"timing-{process}.jsonl")
+            if row.get("memory/resident_bytes")
+        ]
+        if rows:
+            held |= {f"{process}_gb_half": rows[len(rows) // 2], f"{process}_gb_end": rows[-1]}
+    return {name: round(gb, 2) for name, gb in held.items()}
+
+
 def train(labels: str, seed: int) -> Any:
     """One run from so many labels, or on the `true` reward; it has a CSV of its own."""
     options = ("--reward", "true") if labels == "true" else ("--labels", labels)
     name = f"pong_{labels}_seed_{seed}"
-    (result,) = train_on_seeds(name, "pong", [seed], *options, also=first_reached)
+    (result,) = train_on_seeds(
+        name, "pong", [seed], *options, also=lambda run: first_reached(run) | memory(run)
+    )
     return result
 
 

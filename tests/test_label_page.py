@@ -118,6 +118,7 @@ def page_process(training: Training) -> psutil.Process:
     return psutil.Process(record["process"])
 
 
+@pytest.mark.alone
 def test_a_stopped_run_can_be_labelled_to_the_end_and_its_labels_train_another(
     train, visit, tmp_path
 ):

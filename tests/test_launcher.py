@@ -10,6 +10,8 @@ from training import LONG, Training, check_nothing_left, wait_for
 
 from prefrl.labels.store import LabelStore
 
+pytestmark = pytest.mark.alone
+
 EVALUATION_FIELDS = (
     "true_return", "random_return", "best_possible", "normalised_score", "predicted_return",
     "reward_correlation", "reward_correlation_random_policy",
@@ -17,8 +19,6 @@ EVALUATION_FIELDS = (
 BROKEN = """
 import gymnasium, numpy
 from gymnasium.spaces import Box, Discrete
-
-pytestmark = pytest.mark.alone
 
 class Broken(gymnasium.Env):
     observation_space = Box(-1, 1, (1,), numpy.float32)

@@ -7,16 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 PREFRL = Path(sys.executable).with_name("prefrl")
 
 # Imported by --env-import in every process of the run, before an environment is made.
 MARK_FIRST_STEP = """
 import pathlib, time
 from prefrl_envs import MovingDot
-
-import pytest
-
-pytestmark = pytest.mark.alone
 
 original = MovingDot.step
 

@@ -13,13 +13,11 @@ at the end of their work.
     python experiments/pong.py 5500 0       # a part: a number of labels, or `true`, and a seed
 """
 
-import datetime
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from seeds import counts, train_on_seeds
+from seeds import counts, train_on_seeds, training_curve
 
 from prefrl.metrics import read_metrics
 
@@ -29,26 +27,14 @@ SCORES = (0, 10, 18)
 
 def first_reached(run: Path) -> dict[str, Any]:
     """When the mean of the last 20 training episodes was first as high as each score."""
-    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    started = datetime.datetime.fromisoformat(provenance["started_at"]).timestamp()
-    clocks = {
-        row["step"]: row["wall_clock_s"]
-        for row in read_metrics(run / "metrics" / "timing-policy.jsonl")
-    }
-    rollouts = [
-        row
-        for row in read_metrics(run / "metrics" / "policy.jsonl")
-        if row.get("rollout/true_return") is not None
-    ]
-    found: dict[str, Any] = {}
+    curve, found = training_curve(run), dict[str, Any]()
     for score in SCORES:
-        held = next((r for r in rollouts if r["rollout/true_return"] >= score), None)
-        labels = held and held.get("policy/snapshot_labels")
-        minutes = held and round((clocks[held["step"]] - started) / 60, 1)
+        held = next((point for point in curve if point["true_return"] >= score), None)
+        labels = held and held["labels"]
         found |= {
             f"labels_at_{score}": labels and int(labels),
-            f"steps_at_{score}": held and held["step"],
-            f"minutes_at_{score}": minutes,
+            f"steps_at_{score}": held and held["env_steps"],
+            f"minutes_at_{score}": held and held["minutes"],
         }
     return found
 

@@ -1,6 +1,7 @@
 """Train one recipe on many seeds through the command line, and write a CSV with all of them."""
 
 import csv
+import datetime
 import json
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from prefrl.metrics import read_metrics
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
@@ -51,6 +54,26 @@ def train_on_seeds(
             if seed == seeds[0]:
                 shutil.copy(run / "plots" / "learning_curve.png", RESULTS / f"{name}.png")
     return results
+
+
+def training_curve(run: Path) -> list[dict[str, Any]]:
+    """The mean true return of the last 20 training episodes after each rollout, and when it was."""
+    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    started = datetime.datetime.fromisoformat(provenance["started_at"]).timestamp()
+    clocks = {
+        row["step"]: row["wall_clock_s"]
+        for row in read_metrics(run / "metrics" / "timing-policy.jsonl")
+    }
+    return [
+        {
+            "env_steps": row["step"],
+            "minutes": round((clocks[row["step"]] - started) / 60, 1),
+            "labels": row.get("policy/snapshot_labels"),
+            "true_return": row["rollout/true_return"],
+        }
+        for row in read_metrics(run / "metrics" / "policy.jsonl")
+        if row.get("rollout/true_return") is not None
+    ]
 
 
 def counts(result: Any) -> bool:

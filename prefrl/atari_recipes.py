@@ -35,12 +35,12 @@ FAST = Config(
         # that differ are right with it, 0.66 to 0.70 without.
         dropout=0.0, learning_rate=5e-4, pretrain_epochs=20, round_epochs=2,
     ),
-    # Half of the labels within a quarter of the steps: the policy changes most there.
+    # Half of the labels within a seventh of the steps: the policy changes most there.
     label=LabelConfig(
-        budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.3,
-        schedule_end=0.75,
+        budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.17,
+        schedule_end=0.43,
     ),
-    total_timesteps=2_000_000,
+    total_timesteps=3_500_000,
 )  # fmt: skip
 FAST_SIDE, PAPER_SIDE = 56, 84  # of frames; less than half of the work. A.2: 84
 

@@ -57,7 +57,7 @@ def train_on_seeds(
 
 
 def training_curve(run: Path) -> list[dict[str, Any]]:
-    """The mean true return of the last 20 training episodes after each rollout, and when it was."""
+    """The mean true return of the last 20 training episodes over the run, and when it was."""
     provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     started = datetime.datetime.fromisoformat(provenance["started_at"]).timestamp()
     clocks = {

@@ -3,8 +3,9 @@
 Policies: `prefrl train pong`, preferences on (three members, labels and training rounds on schedule
 and all used), counted from the first snapshot on; and SB3 with `make_atari_env` as it comes, on the
 true reward, 8 environments in one process or 16 in processes of their own, whichever is faster.
-Equal rollouts, epochs and batches. In turn, five times; medians. The recipe's frames are smaller
-than stock's 84x84, which is a good part of the difference: 84 as an argument says how large a part.
+Equal steps of each environment a rollout, equal epochs and batches. In turn, five times; medians.
+The recipe's frames are smaller than stock's 84x84, which is a good part of the difference: 84 as an
+argument says how large a part.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside

@@ -30,7 +30,8 @@ class EnvConfig:
     """The task: which environment, in exactly which form."""
 
     id: Annotated[str, Suppress] = "prefrl/MovingDotPosition-v0"
-    """A registered Gymnasium id. Atari games in the paper's form are `ALE/<Game>-v5`."""
+    """A registered Gymnasium id. The recipes of Atari games put them into the paper's form; by id,
+    `ALE/<Game>-v5`, they come as the settings below say."""
     import_modules: Annotated[tuple[str, ...], arg(name="import", aliases=("--env-import",))] = ()
     """Modules imported first; they register your own environments."""
     terminations: Annotated[Terminations, arg(aliases=("--terminations",))] = "hide"
@@ -39,7 +40,7 @@ class EnvConfig:
     (paper, physics). `keep`: the agent is told."""
     termination_penalty: float = 10.0
     """Subtracted from the true reward of the last step with `--terminations penalty` (paper: not
-    given)."""
+    given); `--reward true` learns from that too, but returns that people read stay as they are."""
     clip_rewards: bool = False
     """What the oracle compares, and what `--reward true` learns from, is the sign of each reward
     (paper, Atari: yes). Returns that people read stay as they are."""
@@ -48,7 +49,8 @@ class EnvConfig:
     arguments: tuple[str, ...] = ()
     """The environment's own arguments, such as `frame_skip=8`; values are JSON or plain text."""
     time_limit: int = 0
-    """Steps after which an episode ends. 0: the environment's own limit, or 1,000 without one."""
+    """Steps after which an episode ends. 0: the environment's own limit, or 1,000 without one (of
+    Atari: 108,000 frames)."""
     image_size: int = 84
     """Side of the square grey frames that images are turned into (paper: 84)."""
     frame_stack: int = 4
@@ -216,7 +218,7 @@ class LabelConfig:
     schedule: Literal["decay", "constant"] = "decay"
     """`decay`: rate proportional to H / (t + H). `constant`: the same rate throughout."""
     half_rate_fraction: float = 1.0
-    """H as a share of all steps: there the rate is half of the first (paper: 5e6 of 5e7 frames
+    """H as a share of all steps: there the rate is half of the first (paper: 5e6 of 5e7 steps
     for Atari, 2e6 steps for physics)."""
     schedule_end: float = 0.8
     """The whole budget is due after this share of all steps (paper: labels to the end): the last
@@ -246,12 +248,13 @@ class Config:
     total_timesteps: int = 100_000
     """Environment steps (decisions, over all environments), random ones included."""
     reward: Literal["learned", "true"] = "learned"
-    """`true`: the baseline, the same policy and settings on the true reward."""
+    """`true`: the baseline, the same policy and settings on what the oracle compares: the true
+    reward, clipped or with a penalty where the environment's settings say so."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live. `auto` takes a GPU if there is one and says so."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of convolutions (not of keypoints). `auto`: bfloat16 where the processor
-    computes it."""
+    """Number format of convolutions (not of keypoints), and of the policy's dense layer behind
+    them. `auto`: bfloat16 where the processor computes it."""
     inline: bool = False
     """Both loops in lock step in one process: slower, and the same numbers every time."""
     evaluation_episodes: int = 20

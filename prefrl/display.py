@@ -41,7 +41,9 @@ class Display:
     def update(self, figures: Mapping[str, Any]) -> None:
         """Take in new figures and show them."""
         if "device" in figures and "device" not in self._figures:
-            self._console.print(f"networks on {figures['device']}")
+            placed = f"networks on {figures['device']}"
+            self._log.write(placed)
+            self._console.print(placed)
         self._figures |= figures
         now = time.monotonic()
         if self._live.is_started:

@@ -281,7 +281,7 @@ def _wait_for_parent() -> None:
 
 def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, Any]:
     """Learn, then evaluate; the policy's part of `result.json`."""
-    from prefrl.compute import prepare
+    from prefrl.compute import placed, prepare
     from prefrl.metrics import Metrics, peak_memory
     from prefrl.policy.loop import PolicyLoop
     from prefrl.reward.ensemble import predictor_of
@@ -290,7 +290,7 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
 
     config, reporter = assignment.config, PipeReporter(wires.to_launcher)
     device, autocast = prepare(config)
-    reporter.progress({"device": str(device)})
+    reporter.progress({"device": placed(config, device)})
     run = RunDirectory(assignment.run_path)
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(

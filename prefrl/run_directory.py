@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 LARGEST_RECORD = 32 * 2**20  # bytes of JSON; a diff that was not committed may be some of it
-LARGEST_METRICS = 256 * 2**20  # bytes; a run of 50 million frames leaves some 20 million
+LARGEST_METRICS = 256 * 2**20  # bytes; a run of 50 million steps leaves some 20 million
 
 
 class RunError(ValueError):

@@ -100,6 +100,25 @@ def test_an_exported_image_policy_plays_the_same_game_elsewhere(tmp_path, capsys
     assert here["mean"] < 0
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("atari_repeat_action_probability", 0.25, "repeat_action_probability=0.25"),
+        ("atari_actions", "full", "full_action_space=True"),
+        ("atari_episodes", "life", "terminal_on_life_loss=True"),
+    ],
+)
+def test_the_environment_of_an_exported_policy_has_its_form(setting, value, said, tmp_path, capsys):
+    run = untrained_run(tmp_path / "run", "ALE/Breakout-v5", **{f"env_{setting}": value})
+    assert said in exported(run, capsys)[1]
+
+
+def test_what_sb3_has_no_wrapper_for_is_not_exported(tmp_path):
+    run = untrained_run(tmp_path / "run", "ALE/Pong-v5", env_atari_actions="reduced")
+    with pytest.raises(ConfigError, match="no wrapper for --env.atari-actions"):
+        export_sb3(load_trained(run), tmp_path / "x.zip")
+
+
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "prefrl/MovingDotContinuous-v0"])
 def test_an_exported_image_policy_is_the_same_function(env_id, tmp_path):
     trained = load_trained(untrained_run(tmp_path / "run", env_id))

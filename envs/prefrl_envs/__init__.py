@@ -1,7 +1,7 @@
 """Small environments with a known true reward, under Gymnasium ids.
 
-Importing the package registers the ids. Every environment ends its own episodes by truncation, so
-a constructor argument changes the length and the registry says nothing about it.
+Importing the package registers the ids. Every environment has its own time limit, so a constructor
+argument changes the length and the registry says nothing about it.
 """
 
 import gymnasium

@@ -70,8 +70,10 @@ def check_form(config: EnvConfig) -> None:
     """Refuse what a game does not have.
 
     Raises:
-        ConfigError: The first such setting, and the games that have it.
+        ConfigError: The first such setting.
     """
+    if config.atari_episodes == "life" and not _has_lives(config):
+        raise ConfigError(f"--env.atari-episodes life: {config.id} counts no lives")
     for setting, value, games in (
         ("score", "masked", SCORES),
         ("score", "cropped", FIELDS),
@@ -83,6 +85,13 @@ def check_form(config: EnvConfig) -> None:
             raise ConfigError(
                 f"--env.atari-{setting} {value}: is known of {', '.join(games)}, not of {config.id}"
             )
+
+
+def _has_lives(config: EnvConfig) -> bool:
+    env = gymnasium.make(config.id)
+    _, info = env.reset()
+    env.close()
+    return bool(info["lives"])
 
 
 def action_names(config: EnvConfig) -> list[str]:

@@ -91,7 +91,8 @@ class ShorterEpisodes(VecEnvWrapper):
         ends = rewards != 0
         if self._by_lives:
             lives = np.array([info["lives"] for info in infos])
-            ends, self._lives = lives < self._lives, lives
+            # With the last one the game ends, if not at once: Qbert goes on for some frames.
+            ends, self._lives = (lives > 0) & (lives < self._lives), lives
         self._within = ends & ~dones
         for i in np.flatnonzero(self._within):
             infos[i]["terminal_observation"] = observations[i].copy()

@@ -25,7 +25,7 @@ from prefrl.policy.atari_layers import in_form
 from prefrl.policy.camera import make_filmed_env
 from prefrl.policy.environment import check_registered, make_env
 
-ATARI_THREADS = 2
+ATARI_THREADS = 2  # of the emulators; they run while the policy waits for them anyway
 
 
 def make_vec_env(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from prefrl.assignment import Assignment
-from prefrl.compute import prepare
+from prefrl.compute import placed, prepare
 from prefrl.config import Config
 from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.sheets import Sheets, make_sheets
@@ -112,7 +112,7 @@ def pretrain(
     """Fit an ensemble to the labels in the run's store, and save it as a run's reward."""
     config, run = assignment.config, RunDirectory(assignment.run_path)
     device, autocast = prepare(config)
-    reporter.progress({"device": str(device)})
+    reporter.progress({"device": placed(config, device)})
     trainer = make_trainer(config, assignment.spaces, device, autocast, stopped)
     ring = PreferenceRing(config.predictor.ring, config.predictor.members)
     with LabelStore.open(run.labels) as store, Metrics(run, "reward") as metrics:

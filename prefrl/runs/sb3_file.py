@@ -59,8 +59,8 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     own bounds. On images the convolutions are SB3's `NatureCNN`.
 
     Raises:
-        ConfigError: The environment counts its actions from another number than 0, or SB3 has no
-            network like the policy's.
+        ConfigError: The environment counts its actions from another number than 0, or SB3 has
+            nothing like the policy's network or its actions.
     """
     config = trained.config
     env = make_env(config.env)
@@ -69,6 +69,8 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     assert spec is not None
     if is_image and config.policy.keypoints:
         raise ConfigError("SB3 has no network like that of a policy with --policy.keypoints")
+    if config.env.atari_actions == "reduced":
+        raise ConfigError("SB3 has no wrapper for --env.atari-actions reduced")
     if isinstance(bare.action_space, spaces.Discrete) and bare.action_space.start:
         raise ConfigError(f"{config.env.id}: SB3 counts actions from 0, and this environment not")
     seen = trained.model.observation_space if is_image else bare.observation_space
@@ -148,8 +150,10 @@ def _environment(env: EnvConfig, spec: EnvSpec, is_image: bool) -> str:
     if is_atari(env.id):
         return (
             f'VecFrameStack(make_atari_env("{env.id}", env_kwargs=dict(frameskip=1, '
-            f"repeat_action_probability=0.0, max_num_frames_per_episode={max_frames(env)}), "
-            "wrapper_kwargs=dict(terminal_on_life_loss=False, clip_reward=False, "
+            f"repeat_action_probability={env.atari_repeat_action_probability}, "
+            f"full_action_space={env.atari_actions == 'full'}, "
+            f"max_num_frames_per_episode={max_frames(env)}), wrapper_kwargs=dict("
+            f"terminal_on_life_loss={env.atari_episodes == 'life'}, clip_reward=False, "
             f"frame_skip={env.atari_frame_skip}, noop_max={env.atari_noop_max}, "
             f"screen_size={env.image_size})), {env.frame_stack})"
         )
@@ -176,6 +180,8 @@ def _remarks(trained: Trained, observed: spaces.Space[Any]) -> list[str]:
             f"trained with the score {trained.config.env.atari_score}, which SB3's wrappers show: "
             "games may differ"
         )
+    if trained.config.env.atari_episodes == "rally":
+        remarks.append("trained on rallies; SB3's episodes are whole games")
     if trained.config.policy.use_sde:
         remarks.append("evaluate_policy draws no new exploration noise: use deterministic=True")
     venv = trained.model.get_env()

@@ -53,7 +53,10 @@ def paper(steps: int) -> Config:
             to be decisions, of four emulator frames.
     """
     return Config(
-        policy=PolicyConfig(
+        # PPO's own settings, which A2C has not, stay those of `FAST`: a printed paper's run read with
+        # `--config` is compared with that.
+        policy=replace(
+            FAST.policy,
             algo="a2c",  # A.2: A3C in synchronous form
             n_envs=16,  # A.2: N
             n_steps=5,  # A.2: n

@@ -53,8 +53,8 @@ def paper(steps: int) -> Config:
             to be decisions, of four emulator frames.
     """
     return Config(
-        # PPO's own settings, which A2C has not, stay those of `FAST`: a printed paper's run read with
-        # `--config` is compared with that.
+        # PPO's own settings, which A2C has not, stay those of `FAST`: with them a paper's run that
+        # was printed is compared when `--config` reads it.
         policy=replace(
             FAST.policy,
             algo="a2c",  # A.2: A3C in synchronous form

@@ -444,26 +444,7 @@ def test_films_run_at_the_environments_own_speed(config, speed):
     env.close()
 
 
-# --- the noun -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [
-        np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4, 1), np.uint8), np.zeros((3, 4, 4, 3)),
-        np.zeros((1, 4, 4, 3), np.uint8), np.zeros((3, 0, 4, 3), np.uint8),
-    ],
-    ids=["dimensions", "grey", "fractions", "too short", "empty"],
-)  # fmt: skip
-def test_a_film_has_frames_of_bytes_in_three_colours(frames):
-    with pytest.raises(ValueError, match="frames: expected"):
-        Film(frames, 15.0)
-
-
-@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_film_has_a_speed(speed):
-    with pytest.raises(ValueError, match="frames_per_second: expected"):
-        Film(np.zeros((2, 4, 4, 3), np.uint8), speed)
+# --- on its way -----------------------------------------------------------------------------------
 
 
 def test_a_film_travels_with_its_pair():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.types import Clip, Label, Query, clips_for
+from prefrl.types import Clip, Film, Label, Query, clips_for
 
 
 def naive_stacks(clip: Clip) -> np.ndarray:
@@ -116,3 +116,22 @@ def test_a_repeat_is_a_query_of_its_own():
 def test_so_many_clips_make_that_many_pairs_and_one_fewer_do_not(pairs):
     n = clips_for(pairs)
     assert (n - 1) * (n - 2) // 2 < pairs <= n * (n - 1) // 2
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4, 1), np.uint8), np.zeros((3, 4, 4, 3)),
+        np.zeros((1, 4, 4, 3), np.uint8), np.zeros((3, 0, 4, 3), np.uint8),
+    ],
+    ids=["dimensions", "grey", "fractions", "too short", "empty"],
+)  # fmt: skip
+def test_a_film_has_frames_of_bytes_in_three_colours(frames):
+    with pytest.raises(ValueError, match="frames: expected"):
+        Film(frames, 15.0)
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_film_has_a_speed(speed):
+    with pytest.raises(ValueError, match="frames_per_second: expected"):
+        Film(np.zeros((2, 4, 4, 3), np.uint8), speed)

@@ -1,4 +1,5 @@
-# Everything happens in .venv; nothing outside the checkout is touched.
+# Everything happens in .venv; outside the checkout nothing is touched, but that `make test`
+# installs Chromium.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

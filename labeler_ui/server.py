@@ -132,7 +132,8 @@ def until_told(serve: Callable[[], None]) -> int:
 
     def end(number: int, _: FrameType | None) -> None:
         told.append(number)
-        raise SystemExit  # which makes the server return
+        # Makes the server return, if it serves by now; or is the exit code itself.
+        raise SystemExit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

@@ -288,6 +288,8 @@ def _run_options(
     from prefrl.recipes import RECIPES, for_algo, for_unknown, refuse_unusable, settings_of
 
     env, args = args[0], args[1:]
+    # The recipe, then the file, give what the command line is read over. What fits a task that no
+    # recipe knows hangs on its shapes, and these on the command line: so it is read again at last.
     known = settings_of(env, "fast")
     first = parse(kind, f"{command} {env}", kind(config=known), args)
     if first.recipe == "paper":

@@ -47,8 +47,10 @@ class ReplayOptions:
     """Modules that the run may import: code that you trust."""
     sb3_zip: Annotated[Path | None, arg(metavar="FILE")] = None
     """Play a policy that plain SB3 saved, in the run's environment."""
+    sb3_statistics: Annotated[Path | None, arg(metavar="FILE")] = None
+    """What SB3's `VecNormalize` saved of its observations, if they were normalised."""
     i_trust_this_file: bool = False
-    """Needed with `--sb3-zip`: such a file can hold code, which loading runs."""
+    """Needed with these files: they can hold code, which loading runs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class ExportOptions:
     checkpoint: str = "last"
     """`last`, `best` (by the true return), or the steps of a numbered one."""
     output: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Where to; by default exports/CHECKPOINT.zip in the run."""
+    """Where to; by default exports/CHECKPOINT.zip in the run. For images a second file beside it,
+    that ends with .vecnormalize.pkl, is for SB3's `VecNormalize`."""
     env_import: Annotated[tuple[str, ...], arg(metavar="MODULE ...")] = ()
     """Modules that the run may import: code that you trust."""
 
@@ -96,7 +99,7 @@ def export(args: list[str]) -> int:
     options = parse(ExportOptions, "export", None, args)
     find_modules_here(options.env_import)
     run = open_run(options.run)
-    from prefrl.runs.sb3_file import export_sb3
+    from prefrl.runs.sb3_export import export_sb3
     from prefrl.runs.trained import load_trained
 
     trained = load_trained(run, options.checkpoint, options.env_import)
@@ -108,6 +111,8 @@ def export(args: list[str]) -> int:
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from error
     print(path)
+    if exported.statistics:
+        print(exported.statistics)
     print(f"plays in {exported.environment}")
     for remark in exported.remarks:
         print(f"note: {remark}")
@@ -126,8 +131,11 @@ def _check(options: ReplayOptions) -> None:
     if options.gif and options.window:
         raise ConfigError("--window writes no file: leave out --gif")
     if options.sb3_zip and not options.i_trust_this_file:
+        files = f"--sb3-zip {options.sb3_zip}"
+        if options.sb3_statistics:
+            files += f" --sb3-statistics {options.sb3_statistics}"
         raise ConfigError(
-            f"--sb3-zip {options.sb3_zip}: loading such a file runs any code that is in it; "
+            f"{files}: loading such a file runs any code that is in it; "
             "if you trust who made it, add --i-trust-this-file"
         )
 
@@ -143,7 +151,7 @@ def _refuse_unused(options: ReplayOptions) -> None:
     if not options.view:
         useless["page"] = "only --view serves a page"
     if not options.sb3_zip:
-        useless["i_trust_this_file"] = "it goes with --sb3-zip"
+        useless |= dict.fromkeys(("sb3_statistics", "i_trust_this_file"), "it goes with --sb3-zip")
     usual = ReplayOptions(options.run)
     for name, reason in useless.items():
         if getattr(options, name) != getattr(usual, name):
@@ -163,7 +171,8 @@ def _show_policy(run: RunDirectory, options: ReplayOptions) -> "View | None":
         from prefrl.runs.sb3_file import load_sb3, sb3_acts
 
         policy = f"sb3-{options.sb3_zip.stem}"
-        act = sb3_acts(load_sb3(options.sb3_zip), trained.config, options.deterministic)
+        saved = load_sb3(options.sb3_zip, options.sb3_statistics)
+        act = sb3_acts(saved, trained.config, options.deterministic)
     replay = play(
         trained, policy, episodes=options.episodes, seed=options.seed,
         deterministic=options.deterministic, act=act,
@@ -194,7 +203,7 @@ def _serve(view: "View", page: PageOptions) -> int:
 
 
 def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
-    from prefrl.compute import prepare
+    from prefrl.compute import prepare, without_gpu
     from prefrl.labels.store import LabelStore
     from prefrl.policy.environment import fingerprint
     from prefrl.runs.clip_frames import frames_per_second, pair_frames
@@ -202,10 +211,10 @@ def _show_clips(run: RunDirectory, options: ReplayOptions) -> None:
     from prefrl.runs.foreign import config_of
     from prefrl.runs.trained import load_ensemble
 
-    config = config_of(run, options.env_import)
+    config = without_gpu(config_of(run, options.env_import))
     if config.reward != "learned":
         raise RunError(f"{run.path} learned from the true reward: it has no clips")
-    ensemble = load_ensemble(run, config, *prepare(config))
+    ensemble = load_ensemble(run, config, prepare(config))
     with LabelStore.open(run.labels) as store:
         store.check_fingerprint(fingerprint(config.env, ensemble.spec.spaces))
         pairs = judged_pairs(store, ensemble)

@@ -93,5 +93,5 @@ def _start(
     if command == "gather":
         return start.gather(config, request)
     if command == "pretrain" and options.labels_from is not None:
-        return start.pretrain(config, request, RunDirectory.open(options.labels_from))
+        return start.pretrain(config, request, open_run(options.labels_from))
     raise RunError(f"{options.run}: its provenance.json does not say by which command it began")

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,13 +57,29 @@ def _of_the_c_library(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-def placed(config: Config, device: "torch.device") -> str:
-    """As the start of a run says it."""
-    return f"{device}, convolutions (if any) in {config.precision}"
+@dataclass(frozen=True)
+class Placement:
+    """Where the two kinds of networks live, and the number format of their convolutions."""
+
+    policy: "torch.device"
+    predictor: "torch.device"
+    autocast: "torch.dtype"
+
+    def __str__(self) -> str:
+        """As the start of a run says it."""
+        where = str(self.policy)
+        if self.predictor != self.policy:
+            where += f", the predictor's on {self.predictor}"
+        return f"{where}, convolutions (if any) in {str(self.autocast).removeprefix('torch.')}"
 
 
-def prepare(config: Config) -> "tuple[torch.device, torch.dtype]":
-    """Fix the thread count of this process; the device and number format it computes with.
+def without_gpu(config: Config) -> Config:
+    """The same with all networks on the processor, where a saved policy plays in any case."""
+    return replace(config, device="cpu", predictor=replace(config.predictor, device="same"))
+
+
+def prepare(config: Config) -> Placement:
+    """Fix the thread count of this process; the devices and number format it computes with.
 
     Raises:
         ConfigError: A GPU was asked for and there is none.
@@ -73,7 +90,14 @@ def prepare(config: Config) -> "tuple[torch.device, torch.dtype]":
     torch.set_num_threads(1)
     keep_freed_memory()
     has_gpu = torch.cuda.is_available()
-    if config.device == "cuda" and not has_gpu:
-        raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
-    name = "cuda" if has_gpu and config.device != "cpu" else "cpu"
-    return torch.device(name), torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+    policy, predictor = config.device, config.predictor.device
+    for option, device in (("--device", policy), ("--predictor.device", predictor)):
+        if device == "cuda" and not has_gpu:
+            raise ConfigError(f"{option} cuda: torch sees no GPU here; use {option} cpu")
+    if policy == "auto":
+        policy = "cuda" if has_gpu else "cpu"
+    return Placement(
+        torch.device(policy),
+        torch.device(policy if predictor == "same" else predictor),
+        torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+    )

@@ -112,6 +112,8 @@ class PolicyConfig:
     """SB3's generalised state-dependent exploration, for continuous actions."""
     sde_sample_freq: int = 4
     """Steps between new exploration noise with `use_sde`."""
+    standard_pixels: bool = True
+    """Pixels enter less what each is on average, over their common deviation. Without: over 255."""
     keypoints: int = 0
     """Filters of which the policy sees where on the frame they respond; for tasks about positions.
     0: images pass the convolutions of Mnih et al. 2015."""
@@ -131,6 +133,10 @@ class RewardConfig:
     """What the predictor sees of a step (paper: observation and action)."""
     members: int = 3
     """Predictors in the ensemble (paper: 3)."""
+    device: Literal["same", "cpu", "cuda"] = "same"
+    """Where its networks live, if not where the policy's do."""
+    standard_pixels: bool = True
+    """As `--policy.standard-pixels`, of the predictor's images."""
     keypoints: int = 0
     """Filters of which a member sees where on the frame they respond; for tasks about positions.
     0: images pass the paper's convolutions, and a dense layer of 64 (paper)."""
@@ -200,8 +206,8 @@ class LabelConfig:
     ahead: int = 8
     """Pairs that are kept ready for people beyond those on their screens."""
     wait: bool = True
-    """The policy pauses while more than a round of labels is overdue. Without, it goes on learning
-    from the labels there are, and may be done before they are all given."""
+    """The policy pauses while more than a round of labels is overdue, or the last of them. Without,
+    it goes on learning from the labels there are, and may be done before they are all given."""
     rationality: float | None = None
     """Beta: how surely the oracle prefers the larger return, after a Bradley-Terry model. None:
     always (Lee et al. 2021, section 3, as the next four)."""
@@ -232,7 +238,8 @@ class LabelConfig:
     pool_size: int = 1000
     """Clips kept to make queries from, the newest; for people at most 300."""
     queue_size: int = 64
-    """Pairs that can wait between policy and reward process; more are dropped and counted."""
+    """Pairs that can wait between policy and reward process (filmed ones: 8); more are dropped and
+    counted."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +258,7 @@ class Config:
     """`true`: the baseline, the same policy and settings on what the oracle compares: the true
     reward, clipped or with a penalty where the environment's settings say so."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks live. `auto` takes a GPU if there is one and says so."""
+    """Where the networks live. `auto`: a GPU, if there is one and observations are images."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of convolutions (not of keypoints), and of the policy's dense layer behind
     them. `auto`: bfloat16 where the processor computes it."""
@@ -275,7 +282,10 @@ class Config:
         share = round(self.label.initial_fraction * self.label.budget)
         return min(self.label.budget, max(share, LEAST_INITIAL_LABELS))
 
-    @property
-    def initial_clips(self) -> int:
-        """Clips of the random policy from which the first queries are made."""
-        return min(2 * self.initial_labels, self.label.pool_size)
+    def random_clips(self, labels_given: int) -> int:
+        """Clips of the random policy from which the first queries are made.
+
+        Args:
+            labels_given: That the run begins with; each saves two.
+        """
+        return max(0, min(2 * self.initial_labels, self.label.pool_size) - 2 * labels_given)

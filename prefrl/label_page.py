@@ -83,8 +83,7 @@ def serve_page(
         _refuse_changes(path, address, instructions, overlap)
         _print_invitation(run, invite, served["host"], served["port"], console)
         return 0
-    with LabelStore.open(run.labels) as store:
-        console.print(_waiting(path, store), soft_wrap=True, markup=False)
+    console.print(_waiting(run), soft_wrap=True, markup=False)
     label = replace(
         label,
         instructions=instructions or label.instructions,
@@ -97,12 +96,20 @@ def serve_page(
         return until_told(lambda: serve(page.run_path, page.listening, page.host, **page.settings))
 
 
-def _waiting(path: Path, store: LabelStore) -> str:
-    """How many pairs people can answer, and where there are none, what makes some."""
-    if waiting := LabelDesk(store, np.random.default_rng(0)).unanswered():
+def pairs_waiting(run: RunDirectory) -> int:
+    """How many pairs of clips people can answer."""
+    with LabelStore.open(run.labels) as store:
+        return LabelDesk(store, np.random.default_rng(0)).unanswered()
+
+
+def _waiting(run: RunDirectory) -> str:
+    """The same in words; where there are none, what makes some."""
+    if waiting := pairs_waiting(run):
         return f"{waiting} pairs of clips wait for an answer"
-    if store.clip_ids(shown=True):
-        more = f"`prefrl replay {path} --view` puts more into the queue"
+    with LabelStore.open(run.labels) as store:
+        has_pictures = bool(store.clip_ids(shown=True))
+    if has_pictures:
+        more = f"`prefrl replay {run.path} --view` puts more into the queue"
     else:  # an oracle answered, who needs no pictures
         more = (
             "its clips have no pictures; `prefrl gather ENV --labeler human` makes pairs for people"

@@ -18,9 +18,10 @@ from typing import Any
 from prefrl.assignment import Assignment, PageAssignment
 from prefrl.config import Config
 from prefrl.display import Display
-from prefrl.processes import Wires, page_process
+from prefrl.processes import page_process
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import StatusFile
+from prefrl.wires import Wires
 
 GRACE_S = 7.5  # a stop is promised within 10 s
 FILMED_PAIRS = 8  # in the queue at most: films of two clips can take 25 MB
@@ -35,7 +36,7 @@ class Outcome:
     """How the processes ended.
 
     Attributes:
-        status: `finished`, `stopped` or `failed`.
+        status: `stopped` or `failed` as soon as it is; else `finished`.
         exit_code: Of the program.
         summary: What the processes reported at their end.
         traceback: Of the process that failed first.
@@ -106,7 +107,7 @@ def launch(
     queues = context.Queue(size), context.Queue()
     outcome, children = Outcome(), {}
     watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
-    previous = _stop_on_signals(stop, outcome)
+    previous = _stop_on_signals(outcome)
     try:
         with _signals_blocked():
             for name, target in targets.items():
@@ -200,13 +201,15 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def _stop_on_signals(stop: Any, outcome: Outcome) -> dict[int, Any]:
-    """Ctrl-C and SIGTERM end the run; returns the handlers that were there."""
+def _stop_on_signals(outcome: Outcome) -> dict[int, Any]:
+    """Ctrl-C and SIGTERM end the run; returns the handlers that were there.
+
+    The outcome alone is told: an event's lock may be held by what the signal interrupts.
+    """
 
     def handle(number: int, _: FrameType | None) -> None:
         if outcome.status == "finished":
             outcome.status, outcome.exit_code = "stopped", 128 + number
-        stop.set()
 
     return {number: signal.signal(number, handle) for number in STOP_SIGNALS}
 

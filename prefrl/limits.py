@@ -105,5 +105,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             "predictor.target_mean: below 0 it would pay to end early (--terminations)"
         )
+    if config.env.terminations == "penalty" and "observation" not in config.predictor.inputs:
+        raise ConfigError(
+            "env.terminations: the predictor sees only the next observation, which after a hidden "
+            "end is the next episode's first, and would take the penalty to be for that: add "
+            "observation to --predictor.inputs"
+        )
     if config.policy.algo == "ppo" and config.policy.n_envs * config.policy.n_steps < 2:
         raise ConfigError("PPO needs at least 2 steps a rollout: raise --policy.n-steps")

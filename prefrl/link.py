@@ -11,7 +11,9 @@ from prefrl.types import ClipPair, RewardSnapshot
 
 
 class PolicyLink(Protocol):
-    """The policy's end. Neither call ever waits."""
+    """The policy's end. Neither call waits, unless both loops share a process: then the reward side
+    has its turn in `latest_snapshot`.
+    """
 
     def offer(self, pair: ClipPair) -> bool:
         """Offer a pair of clips. False when the queue is full and the pair was dropped."""
@@ -26,7 +28,7 @@ class RewardLink(Protocol):
     """The reward side's end. Neither call ever waits."""
 
     def receive(self) -> list[ClipPair]:
-        """All pairs that have arrived since the last call."""
+        """Pairs that have arrived, the oldest first; not always all of them."""
         ...
 
     def publish(self, snapshot: RewardSnapshot) -> None:

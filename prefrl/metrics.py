@@ -134,6 +134,22 @@ def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
+def entering(name: str, numbers: NDArray[Any]) -> dict[str, float]:
+    """What enters a network: range, and how much a number varies over a batch of steps.
+
+    Where numbers hardly vary, a network hardly learns from them, whatever their range.
+
+    Args:
+        name: The figures' first part.
+        numbers: `[B, ...]`.
+    """
+    return {
+        f"{name}_min": float(numbers.min()),
+        f"{name}_max": float(numbers.max()),
+        f"{name}_deviation": float(np.sqrt(numbers.var(0, dtype=np.float64).mean())),
+    }
+
+
 def process_memory() -> int:
     """Bytes of memory this process holds now."""
     return int(psutil.Process().memory_info().rss)

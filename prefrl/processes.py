@@ -1,174 +1,39 @@
 """What each process of a run does, from its first line to its last.
 
-The only place that knows both loops. Targets are top-level functions, as `spawn` needs, and import
+Builds both loops. Targets are top-level functions, as `spawn` needs, and import
 torch inside: the launcher imports this module and must start at once.
 """
 
-import contextlib
-import math
 import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
-from queue import Empty, Full
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from prefrl.assignment import Assignment, PageAssignment
-from prefrl.types import ClipPair, RewardSnapshot
+from prefrl.types import ClipPair
+from prefrl.wires import InlineLink, PipeReporter, QueueToPolicy, QueueToReward, Wires
 
 if TYPE_CHECKING:
     from prefrl.reward.loop import RewardLoop
 
-T = TypeVar("T")
-REPORT_EVERY_S = 0.2
 NICENESS = 5
-PAIRS_AT_ONCE = 8
 HAND_OVER_S = 1.0
 IDLE_S = 0.03  # how long a reward loop with nothing to do rests
 
 
-@dataclass(frozen=True)
-class Wires:
-    """What connects a process to the others.
-
-    Attributes:
-        to_launcher: Messages `(kind, content)`: progress, warning, finished, failed.
-        stop: Set by the launcher: everyone saves and ends.
-        learned: Set by the policy when it has taken its last step.
-        pairs: The policy's clips, for the reward side.
-        snapshots: The reward side's snapshots, for the policy.
-    """
-
-    to_launcher: Connection
-    stop: Event
-    learned: Event
-    pairs: "Queue[ClipPair]"
-    snapshots: "Queue[RewardSnapshot]"
-
-
-class PipeReporter:
-    """Reports to the launcher."""
-
-    def __init__(self, to_launcher: Connection) -> None:
-        self._to_launcher = to_launcher
-        self._figures: dict[str, Any] = {}
-        self._said: dict[str, str] = {}
-        self._sent_at = 0.0
-
-    def progress(self, values: Mapping[str, Any]) -> None:
-        """Figures for the live display, sent together a few times a second; new words at once."""
-        said = {key: value for key, value in values.items() if isinstance(value, str)}
-        news = any(self._said.get(key) != value for key, value in said.items())
-        self._said |= said
-        self._figures |= values
-        if news or time.monotonic() - self._sent_at >= REPORT_EVERY_S:
-            self._tell(("progress", self._figures))
-            self._figures, self._sent_at = {}, time.monotonic()
-
-    def warn(self, text: str) -> None:
-        """One line that a person should read."""
-        self._tell(("warning", text))
-
-    def _tell(self, message: tuple[str, Any]) -> None:
-        # Who hears nobody any more is about to be told to stop, and has to save before it does.
-        with contextlib.suppress(BrokenPipeError):
-            self._to_launcher.send(message)
-
-
-class QueueToReward:
-    """The policy's end of the link between two processes."""
-
-    def __init__(self, wires: Wires) -> None:
-        self._pairs, self._snapshots = wires.pairs, wires.snapshots
-
-    def offer(self, pair: ClipPair) -> bool:
-        """Put the pair into the queue unless that is full."""
-        try:
-            self._pairs.put_nowait(pair)
-        except Full:
-            return False
-        return True
-
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        """Take everything that has arrived, keep the newest."""
-        arrived = drain(self._snapshots)
-        return arrived[-1] if arrived else None
-
-
-class QueueToPolicy:
-    """The reward side's end of the link between two processes."""
-
-    def __init__(self, wires: Wires) -> None:
-        self._pairs, self._snapshots = wires.pairs, wires.snapshots
-
-    def receive(self) -> list[ClipPair]:
-        """Take some of the pairs that have arrived: films take time, and a stop shall be soon."""
-        return drain(self._pairs, most=PAIRS_AT_ONCE)
-
-    def publish(self, snapshot: RewardSnapshot) -> None:
-        """Send the snapshot; the policy takes the newest."""
-        self._snapshots.put(snapshot)
-
-
-class InlineLink:
-    """Both ends in one process, in lock step: whenever the policy asks, the reward side has run."""
-
-    def __init__(self) -> None:
-        self.reward_loop: RewardLoop | None = None
-        self._pairs: list[ClipPair] = []
-        self._snapshot: RewardSnapshot | None = None
-
-    def offer(self, pair: ClipPair) -> bool:
-        """Keep the pair for the reward side's next turn."""
-        self._pairs.append(pair)
-        return True
-
-    def receive(self) -> list[ClipPair]:
-        """All pairs since the last turn."""
-        pairs, self._pairs = self._pairs, []
-        return pairs
-
-    def publish(self, snapshot: RewardSnapshot) -> None:
-        """Keep the newest snapshot."""
-        self._snapshot = snapshot
-
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        """Let the reward side do all it can, then take its snapshot."""
-        from prefrl.reward.trainer import Stopped
-
-        assert self.reward_loop is not None
-        try:
-            while self.reward_loop.turn():
-                pass
-        except Stopped:
-            return None
-        snapshot, self._snapshot = self._snapshot, None
-        return snapshot
-
-
-def drain(queue: "Queue[T]", most: float = math.inf) -> list[T]:
-    """What is in a queue, without waiting; at most so much."""
-    items: list[T] = []
-    with contextlib.suppress(Empty):
-        while len(items) < most:
-            items.append(queue.get_nowait())
-    return items
-
-
-# --- the processes ------------------------------------------------------------------------------
-
-
 def policy_process(assignment: Assignment, wires: Wires) -> None:
     """Train the policy, with the reward side in another process or on the true reward."""
-    if assignment.config.label.labeler == "human":
-        # The page goes first; not the reward side, which may hold a lock that the page waits for.
+    config = assignment.config
+    if config.reward == "learned" and config.label.labeler == "human":
+        # The page goes before the policy. The reward side keeps its priority: it may hold the
+        # store's lock, for which the page waits.
         os.nice(NICENESS)
     _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
 
@@ -281,7 +146,7 @@ def _wait_for_parent() -> None:
 
 def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, Any]:
     """Learn, then evaluate; the policy's part of `result.json`."""
-    from prefrl.compute import placed, prepare
+    from prefrl.compute import prepare
     from prefrl.metrics import Metrics, peak_memory
     from prefrl.policy.loop import PolicyLoop
     from prefrl.reward.ensemble import predictor_of
@@ -289,17 +154,17 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
     from prefrl.run_directory import RunDirectory
 
     config, reporter = assignment.config, PipeReporter(wires.to_launcher)
-    device, autocast = prepare(config)
-    reporter.progress({"device": placed(config, device)})
+    placement = prepare(config)
+    reporter.progress({"device": str(placement)})
     run = RunDirectory(assignment.run_path)
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(
             config, run, link,
             partial(
                 predictor_of, spec=InputSpec(assignment.spaces, config.predictor.inputs),
-                config=config.predictor, device=device, autocast=autocast,
+                config=config.predictor, device=placement.predictor, autocast=placement.autocast,
             ),
-            assignment.random_clips, device, autocast, metrics, reporter, wires.stop.is_set,
+            assignment.random_clips, placement, metrics, reporter, wires.stop.is_set,
         )  # fmt: skip
         loop.learn()
         stopped = wires.stop.is_set()
@@ -312,7 +177,8 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
             from prefrl.runs.finish import finish  # a second's import that no start waits for
 
             figures = finish(loop, run, reporter)
-    used = loop.snapshot.n_labels if loop.snapshot else 0
+    snapshot = loop.reward.snapshot
+    used = snapshot.n_labels if snapshot else 0
     return {
         **figures,
         "env_steps": loop.recorder.env_steps,
@@ -325,7 +191,7 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
 
 
 def _hand_over(pairs: "Queue[ClipPair]") -> None:
-    """Let what was sent be written, as long as somebody reads it: people are left its clips."""
+    """Give what was sent a second to be read: people are left its clips."""
     pairs.close()
     writing = threading.Thread(target=pairs.join_thread, daemon=True)
     writing.start()
@@ -345,10 +211,9 @@ def _reward_loop(
 
     config = assignment.config
     run = RunDirectory(assignment.run_path)
-    device, autocast = prepare(config)
     loop = RewardLoop(
         config, run, dict(assignment.task), LabelStore.open(run.labels), make_labeler(config),
-        make_trainer(config, assignment.spaces, device, autocast, stopped), link,
+        make_trainer(config, assignment.spaces, prepare(config), stopped), link,
         Metrics(run, "reward"), PipeReporter(wires.to_launcher),
     )  # fmt: skip
     loop.start_with_stored_clips()

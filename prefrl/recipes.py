@@ -103,19 +103,20 @@ RECIPES: Mapping[str, Recipe] = {
         "runs and learns; not measured over seeds yet",
     ),
     **{
-        game.lower(): Recipe(
+        name.lower(): Recipe(
             replace(
                 atari_recipes.FAST,
-                env=atari_recipes.environment(game, atari_recipes.FAST_SIDE),
+                env=atari_recipes.environment(name, atari_recipes.FAST_SIDE),
+                total_timesteps=game.fast_steps,
             ),
-            task,
-            "score 19 on the one seed reported" if game == "Pong" else "runs; not learned yet",
+            game.task,
+            game.state,
             paper=replace(
                 atari_recipes.PAPER,
-                env=atari_recipes.environment(game, atari_recipes.PAPER_SIDE),
+                env=atari_recipes.environment(name, atari_recipes.PAPER_SIDE),
             ),
         )
-        for game, task in atari_recipes.GAMES.items()
+        for name, game in atari_recipes.GAMES.items()
     },
     "enduro-alongside": Recipe(
         atari_recipes.FAST_ALONGSIDE,
@@ -193,7 +194,10 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
     """
     atari = tuple(f"env.{name}" for name in vars(config.env) if name.startswith("atari_"))
     images = ("env.image_size", "env.frame_stack", "predictor.keypoints", "policy.keypoints")
-    convolutions = ("predictor.dropout", "predictor.dropout_masks", "predictor.batch_norm")
+    convolutions = (
+        "predictor.dropout", "predictor.dropout_masks", "predictor.batch_norm",
+        "predictor.standard_pixels",
+    )  # fmt: skip
     policy_layers = ("policy.net_arch", "policy.activation")
     policy_convolves, predictor_convolves = (
         task.is_image and not part.keypoints for part in (config.policy, config.predictor)
@@ -203,7 +207,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
         (not config.env.id.startswith("ALE/"), atari, "is for Atari games"),
         (config.env.id.startswith("ALE/"), ("env.arguments",), "is not for Atari games"),
         (
-            not task.is_image, images + convolutions,
+            not task.is_image, (*images, *convolutions, "policy.standard_pixels"),
             "is for images, and this task's observations are vectors",
         ),
         (not predictor_convolves, convolutions, "needs --predictor.keypoints 0"),
@@ -215,6 +219,7 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
             predictor_convolves, ("predictor.hidden",),
             "needs --predictor.keypoints, as this task's observations are images",
         ),
+        (not policy_convolves, ("policy.standard_pixels",), "needs --policy.keypoints 0"),
         (
             policy_convolves, policy_layers,
             "needs --policy.keypoints, as this task's observations are images",

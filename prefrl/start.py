@@ -22,7 +22,7 @@ from prefrl.compute import fast_format
 from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError
 from prefrl.config_file import load_config, to_dict
 from prefrl.display import Display
-from prefrl.label_page import open_page
+from prefrl.label_page import open_page, pairs_waiting
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import FILMS, Outcome, Target, launch, result, show_traceback
 from prefrl.policy.camera import check_can_be_filmed
@@ -76,16 +76,16 @@ def train(
     if people and config.inline:
         raise ConfigError("--inline repeats a run to the last number, which people do not")
     if not learned and (labels_from or reward_from):
-        raise ConfigError("--reward true learns from the true reward: leave out --labels-from")
+        raise ConfigError(
+            "--reward true learns from the true reward: no --labels-from, no --reward-from"
+        )
     if not learned and config.inline:
         raise ConfigError("--inline puts two loops in lock step, and --reward true has one")
     given = _labels_given(labels_from, task)
     reward_folder = _reward_given(reward_from, config, task)
     if learned and not (reward_folder and config.label.budget == 0):
         _check_budget(config)
-    random_clips = max(0, config.initial_clips - 2 * given)
-    if not learned or reward_folder:
-        random_clips = 0
+    random_clips = config.random_clips(given) if learned and not reward_folder else 0
     _check_length(config, random_clips)
     listening = listen(address) if people else None
     run = _make_run(config, request, "train", labels_from, reward_from)
@@ -147,11 +147,14 @@ def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
     """The settings with `auto` resolved, the task's shapes and its fingerprint."""
     if config.precision == "auto":
         config = dataclasses.replace(config, precision=fast_format())
-    if config.device == "cuda":
+    if "cuda" in (config.device, config.predictor.device):
         from prefrl.compute import prepare
 
         prepare(config)
     spaces = task_spaces(config.env)
+    if config.device == "auto" and not spaces.is_image:
+        # Dense layers on single vectors: the pendulum took twice as long on a GPU.
+        config = dataclasses.replace(config, device="cpu")
     if config.label.labeler == "human" and config.reward == "learned":
         check_can_be_filmed(config.env)
     return config, spaces, fingerprint(config.env, spaces)
@@ -179,7 +182,7 @@ def _labels_given(labels_from: Path | None, task: dict[str, Any]) -> int:
     """How many labels the other run has, which must be of this task."""
     if labels_from is None:
         return 0
-    with LabelStore.open(RunDirectory.open(labels_from).labels) as store:
+    with LabelStore.open(open_run(labels_from).labels) as store:
         store.check_fingerprint(task)
         return store.answered()
 
@@ -188,10 +191,12 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
     """The folder of the other run's ensemble, which must fit this task and network."""
     if reward_from is None:
         return None
-    source = RunDirectory.open(reward_from)
+    source = open_run(reward_from)
     folder = source.checkpoint("last")
     theirs = load_config(source.config).predictor
-    for name in ("inputs", "members", "keypoints", "hidden", "batch_norm", "optimiser"):
+    for name in (
+        "inputs", "members", "standard_pixels", "keypoints", "hidden", "batch_norm", "optimiser",
+    ):  # fmt: skip
         if getattr(theirs, name) != getattr(config.predictor, name):
             raise ConfigError(
                 f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "
@@ -232,7 +237,7 @@ def _make_store(run: RunDirectory, task: dict[str, Any], labels_from: Path | Non
     try:
         with LabelStore.create(run.labels, task) as store:
             if labels_from is not None:
-                with LabelStore.open(RunDirectory.open(labels_from).labels) as source:
+                with LabelStore.open(open_run(labels_from).labels) as source:
                     store.copy_from(source)
     except BaseException:
         shutil.rmtree(run.path)  # half of a run helps nobody; its name is free again
@@ -287,7 +292,7 @@ def _report(
         rows.append(("labels", str(record["labels"])))
     if record["env_steps"]:
         rows.append(("env steps", f"{record['env_steps']:,}"))
-    if config.label.labeler == "human" and record["labels"] != config.label.budget:
+    if config.label.labeler == "human" and run.labels.exists() and pairs_waiting(run):
         rows.append(("label more", f"prefrl label {run.path}"))
     rows.append(("seconds", f"{outcome.wall_s:.1f}"))
     rows.append(("run", str(run.path)))

@@ -1,6 +1,7 @@
 """What people are asked, and when what they answer is learned from."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from reward_side import MakeSide, some_clips, with_label
@@ -67,8 +68,13 @@ def test_the_reward_side_does_not_wait_for_people(people):
 
 def test_people_are_given_pairs_while_a_round_is_trained(people, monkeypatch):
     side = people()
-    side.send(some_clips(20), 800)
+    more_epochs = replace(side.loop.config.predictor, round_epochs=3)
+    side.loop.config = replace(side.loop.config, predictor=more_epochs)
+    side.send(some_clips(20), 0)
     side.answers(10)
+    side.turns()
+    side.send(some_clips(2, seed=1), 800)  # where all labels are due
+    side.answers(6)
     update, ready = side.loop.trainer._update, []
 
     def answered_meanwhile(*batch) -> None:
@@ -78,7 +84,7 @@ def test_people_are_given_pairs_while_a_round_is_trained(people, monkeypatch):
 
     monkeypatch.setattr(side.loop.trainer, "_update", answered_meanwhile)
     side.loop.turn()
-    assert side.loop.trainer.rounds == 1
+    assert side.loop.trainer.rounds == 2
     assert ready[1:] == [3] * (len(ready) - 1)
     assert len(ready) > 1
 

@@ -188,7 +188,7 @@ def test_the_version_is_one_line(capsys):
         ("gather pendulum --labels 8", "10 are needed"),
         ("train pendulum --total-timesteps 100", "--total-timesteps 100"),
         ("train pendulum --reward true --total-timesteps 100", "one rollout of 512"),
-        ("train pendulum --reward true --labels-from x", "leave out --labels-from"),
+        ("train pendulum --reward true --labels-from x", "no --labels-from, no --reward-from"),
         ("train pendulum --labels-from no-run", "no-run is no run"),
         ("train pendulum --reward-from no-run", "no-run is no run"),
         ("train pendulum --config absent.toml", "--config absent.toml"),
@@ -220,8 +220,9 @@ def test_a_complaint_is_one_line_whatever_the_terminal_can_draw(encoding, run_py
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_absent_is_refused(refused):
-    assert "torch sees no GPU" in refused("train", "pendulum", "--device", "cuda")
+@pytest.mark.parametrize("option", ["--device", "--predictor.device"])
+def test_a_gpu_that_is_absent_is_refused(option, refused):
+    assert f"{option} cuda: torch sees no GPU" in refused("train", "pendulum", option, "cuda")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def pairs_run(tmp_path_factory):
 def ensemble(pairs_run) -> RewardEnsemble:
     run, _ = pairs_run
     config = config_of(run, ())
-    return load_ensemble(run, config, *prepare(config))
+    return load_ensemble(run, config, prepare(config))
 
 
 def test_pairs_come_with_all_answers_and_the_members_probabilities(pairs_run, ensemble):

@@ -8,9 +8,10 @@ from prefrl.config import Config, EnvConfig, LabelConfig
 
 def test_initial_labels_and_clips_follow_from_the_budget():
     config = Config(label=LabelConfig(budget=200, initial_fraction=0.25, pool_size=1000))
-    assert (config.initial_labels, config.initial_clips) == (50, 100)
+    assert (config.initial_labels, config.random_clips(0)) == (50, 100)
     small = replace(config, label=replace(config.label, pool_size=60))
-    assert small.initial_clips == 60
+    assert small.random_clips(0) == 60
+    assert [small.random_clips(given) for given in (10, 30, 31)] == [40, 0, 0]
     assert replace(config, label=replace(config.label, initial_fraction=1.0)).initial_labels == 200
 
 

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from prefrl.compute import fast_format
+from prefrl.compute import Placement, fast_format
 from prefrl.policy.model import build_model
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.recipes import RECIPES
@@ -62,7 +62,7 @@ def test_a_policy_in_bfloat16_acts_with_the_same_probabilities_but_for_a_hundred
     games = make_vec_env(PONG.env, 2, 0)
 
     def opinion(number_format: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
-        policy = build_model(PONG, games, CPU, number_format).policy
+        policy = build_model(PONG, games, Placement(CPU, CPU, number_format)).policy
         with torch.no_grad():
             seen = torch.from_numpy(screens)
             chances = policy.get_distribution(seen).distribution.probs
@@ -90,7 +90,7 @@ def test_pong_is_learned_faster_than_by_stock_sb3_in_one_process_with_one_thread
     ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs
     number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
     games = make_vec_env(full_size, ours.n_envs, 0)
-    fast = steps_per_s(build_model(PONG, games, CPU, number_format).learn, steps)
+    fast = steps_per_s(build_model(PONG, games, Placement(CPU, CPU, number_format)).learn, steps)
     games.close()
     gymnasium.register_envs(ale_py)
     stock_games = VecFrameStack(make_atari_env("PongNoFrameskip-v4", ours.n_envs, seed=0), 4)

@@ -124,8 +124,9 @@ def test_the_video_at_the_end_shows_no_reward_and_predicts_none(run, monkeypatch
     monkeypatch.setattr(finish, "film", lambda replay, video, stopped: played.append(replay))
     run.metrics.mkdir()
     loop: Any = SimpleNamespace(
-        config=config, model=trained.model, predictor=trained.predictor, snapshot=object(),
-        recorder=SimpleNamespace(env_steps=7), stopped=lambda: False,
+        config=config, model=trained.model, recorder=SimpleNamespace(env_steps=7),
+        reward=SimpleNamespace(predictor=trained.predictor, snapshot=object()),
+        stopped=lambda: False,
     )  # fmt: skip
     reporter = Warnings()
     monkeypatch.setattr(reporter, "progress", lambda values: None)

@@ -9,10 +9,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.policy.camera import Camera, check_can_be_filmed, make_filmed_env
+from prefrl.policy.environment import make_env
 from prefrl.policy.films import FilmStudio
 from prefrl.policy.recorder import ClipRecorder
 from prefrl.policy.vec_env import hide_ends, make_vec_env
@@ -220,7 +221,8 @@ def test_the_moving_dot_is_seen_where_its_position_says():
 def test_physics_is_filmed_as_it_is_rendered_step_by_step(id, speed):
     config = EnvConfig(id=id, clip_length=10, terminations="keep", time_limit=20)
     filmed = Filmed(config, n_envs=1).play(80)
-    plain: VecEnv = make_vec_env(config, 1, seed=3, render_mode="rgb_array")
+    plain = DummyVecEnv([lambda: make_env(config, "rgb_array")])
+    plain.seed(3)
     observations = plain.reset()
     seen = {observations.tobytes(): plain.env_method("render")[0]}
     plain.action_space.seed(0)

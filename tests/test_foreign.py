@@ -184,7 +184,7 @@ def test_a_pipe_that_would_be_waited_at_for_ever_is_refused(run, refused):
         lambda folder: (folder / "policy.json").write_text("{"),
         lambda folder: (folder / "policy.json").unlink(),
         lambda folder: (folder / "reward.json").write_text("[]"),
-        lambda folder: (folder / "reward.json").write_text('{"version": {}}'),
+        lambda folder: (folder / "reward.json").write_text('{"format": 2, "version": {}}'),
         lambda folder: os.truncate(folder / "reward.safetensors", 900),
         lambda folder: replace_tensor(folder / "policy.safetensors", "vec.mean", np.zeros(9)),
         lambda folder: replace_tensor(
@@ -205,6 +205,15 @@ def test_a_pipe_that_would_be_waited_at_for_ever_is_refused(run, refused):
 def test_damaged_checkpoints_are_named(run, refused, damage, command):
     damage(run.checkpoint("last"))
     assert "run/checkpoints/last" in refused(command)
+
+
+def test_a_reward_of_another_version_is_named(run, refused):
+    record = run.checkpoint("last") / "reward.json"
+    old = json.loads(record.read_text())
+    del old["format"]
+    record.write_text(json.dumps(old))
+    said = refused(["evaluate", "--episodes", "1"])
+    assert "another version of prefrl saved it" in said
 
 
 def replace_tensor(path: Path, name: str, value: np.ndarray) -> None:

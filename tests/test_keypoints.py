@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from placements import ON_CPU
 from untrained_run import untrained_run
 
 from prefrl.cli import main
@@ -139,13 +140,13 @@ def test_a_policy_sees_the_points_and_nothing_else_of_a_frame():
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from prefrl.policy.model import KeypointFeatures, build_model
-    from prefrl.runs.sb3_file import _Spaces
+    from prefrl.runs.sb3_export import _Spaces
 
     def make() -> _Spaces:
         return _Spaces(spaces.Box(0, 255, (FRAMES, *SIDE), np.uint8), spaces.Discrete(3))
 
     config = Config(policy=PolicyConfig(keypoints=FILTERS, n_envs=1))
-    model = build_model(config, DummyVecEnv([make]), torch.device("cpu"), torch.float32)
+    model = build_model(config, DummyVecEnv([make]), ON_CPU)
     extractor = model.policy.features_extractor
     assert isinstance(extractor, KeypointFeatures)
     images = dots((3, 4), (5, 6))

@@ -120,3 +120,14 @@ def test_a_large_body_is_refused_before_it_was_sent(served):
         head = f"POST /api/leases HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 10000000"
         connection.sendall(head.encode() + b"\r\n\r\n{")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+TOLD_EARLY = """
+import os, signal, sys
+from labeler_ui.server import until_told
+sys.exit(until_told(lambda: os.kill(os.getpid(), signal.SIGTERM)))
+"""
+
+
+def test_whoever_is_told_to_stop_before_it_serves_says_so_too():
+    assert subprocess.run([sys.executable, "-c", TOLD_EARLY], check=False).returncode == 143

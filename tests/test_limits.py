@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from prefrl.config import Config, ConfigError
+from prefrl.config import Config, ConfigError, EnvConfig
 from prefrl.limits import check
 
 
@@ -94,6 +94,14 @@ def test_rewards_below_zero_and_ends_that_show_do_not_go_together():
     check(config)
     with pytest.raises(ConfigError, match="pay to end early"):
         check(replace(config, env=replace(config.env, terminations="keep")))
+
+
+def test_a_penalty_wants_a_predictor_that_sees_what_came_before_the_end():
+    config = Config(env=EnvConfig(terminations="penalty"))
+    check(config)
+    blind = replace(config.predictor, inputs=("action", "next_observation"))
+    with pytest.raises(ConfigError, match=r"add observation to --predictor\.inputs"):
+        check(replace(config, predictor=blind))
 
 
 def test_ppo_needs_two_steps_a_rollout_and_a2c_one():

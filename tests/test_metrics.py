@@ -11,6 +11,7 @@ from prefrl.metrics import (
     Metrics,
     Stopwatch,
     correlation,
+    entering,
     peak_memory,
     process_memory,
     read_metrics,
@@ -106,6 +107,15 @@ def test_correlation_equals_numpys_and_is_nan_for_a_constant():
     assert correlation(a, b) == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1], abs=1e-6)
     assert correlation(a, 3 * a + 1) == pytest.approx(1)
     assert math.isnan(correlation(a, np.ones_like(a)))
+
+
+def test_what_enters_a_network_is_judged_by_what_varies_from_step_to_step():
+    screen = np.random.default_rng(0).uniform(0, 1, (1, 8, 8))  # wide, and always the same
+    steps = np.repeat(screen, 50, axis=0)
+    steps[:, 0, 0] = np.arange(50) % 2
+    figures = entering("policy/input", steps)
+    assert figures["policy/input_max"] - figures["policy/input_min"] > 0.9
+    assert figures["policy/input_deviation"] == pytest.approx(np.sqrt(0.25 / 64))
 
 
 def test_memory_is_measured_in_bytes():

@@ -47,7 +47,7 @@ def member_slices(network: RewardNetwork, m: int) -> dict[str, torch.Tensor]:
     per_member = {
         name: value.view(MEMBERS, -1) if value.ndim == 1 else value.unflatten(0, (MEMBERS, -1))
         for name, value in state.items()
-        if not name.startswith("input_") and value.ndim
+        if not name.startswith(("input_", "standard.")) and value.ndim
     }
     return {name: value[m] for name, value in per_member.items()}
 
@@ -111,7 +111,8 @@ def plain_member(network: RewardNetwork, m: int) -> nn.Module:
 
         def forward(self, images: torch.Tensor | None, vectors: torch.Tensor) -> torch.Tensor:
             if images is not None:
-                vectors = torch.cat([self.convolutions(images.float() / 255), vectors], 1)
+                pixels = network.standard(images)
+                vectors = torch.cat([self.convolutions(pixels), vectors], 1)
             return self.dense(vectors)[:, 0]
 
     return Plain()
@@ -152,7 +153,7 @@ def test_both_legs_share_one_set_of_batch_norm_statistics():
     network(both, torch.cat([vectors, vectors]))
     norm = network.norms[0]
     with torch.no_grad():
-        expected = network.convolutions[0](both / 255).mean((0, 2, 3))
+        expected = network.convolutions[0](network.standard(both)).mean((0, 2, 3))
     torch.testing.assert_close(norm.running_mean, norm.momentum * expected, rtol=1e-4, atol=1e-5)
     assert int(norm.num_batches_tracked) == 1  # one forward pass over both legs
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from placements import ON_CPU
 
 from prefrl.config import Config, EnvConfig, LabelConfig, PolicyConfig
 from prefrl.policy.between_rollouts import ent_coef
@@ -40,6 +40,6 @@ def test_runs_of_neighbouring_seeds_share_no_start_before_or_while_learning():
         recorder = make_recorder(mine, Nobody())
         starts.append(recorder.reset())
         # SB3 seeds the environments anew when the algorithm is made.
-        build_model(mine, recorder, torch.device("cpu"), torch.float32)
+        build_model(mine, recorder, ON_CPU)
         starts.append(recorder.reset())
     assert len(np.unique(np.concatenate(starts), axis=0)) == 24

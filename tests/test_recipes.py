@@ -25,7 +25,7 @@ def test_a_recipe_can_run(name):
     refuse_unusable(config, config, spaces)
     # First clips, then at least some rollouts of the policy.
     rollout = config.policy.n_envs * config.policy.n_steps
-    assert config.total_timesteps > config.initial_clips * config.env.clip_length + 10 * rollout
+    assert config.total_timesteps > config.random_clips(0) * config.env.clip_length + 10 * rollout
     assert config.initial_labels >= 10
 
 
@@ -88,6 +88,10 @@ CASES = [
     ("predictor.dropout", 0.2, IMAGE, {"predictor.keypoints": 2}),
     ("predictor.batch_norm", False, IMAGE, {"predictor.keypoints": 2}),
     ("predictor.dropout_masks", "independent", IMAGE, {"predictor.dropout": 0.0}),
+    ("policy.standard_pixels", False, VECTOR, {}),
+    ("predictor.standard_pixels", False, VECTOR, {}),
+    ("policy.standard_pixels", False, IMAGE, {"policy.keypoints": 2}),
+    ("predictor.standard_pixels", False, IMAGE, {"predictor.keypoints": 2}),
     ("policy.batch_size", 7, VECTOR, {"policy.algo": "a2c"}),
     ("policy.n_epochs", 7, VECTOR, {"policy.algo": "a2c"}),
     ("policy.clip_range", 0.7, VECTOR, {"policy.algo": "a2c"}),
@@ -115,6 +119,8 @@ USABLE = [
     ("predictor.hidden", (32,), IMAGE, {"predictor.keypoints": 2}),
     ("policy.net_arch", (32,), IMAGE, {"policy.keypoints": 2}),
     ("predictor.dropout", 0.2, IMAGE, {"policy.keypoints": 2}),
+    ("policy.standard_pixels", False, IMAGE, {"predictor.keypoints": 2}),
+    ("predictor.standard_pixels", False, IMAGE, {"policy.keypoints": 2}),
     ("policy.clip_range", 0.7, VECTOR, {}),
     ("policy.use_sde", True, PHYSICS, {}),
     ("env.termination_penalty", 1.0, VECTOR, {"env.terminations": "penalty"}),

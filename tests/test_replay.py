@@ -133,6 +133,19 @@ def test_the_trajectory_is_what_the_predictor_saw(env_id, tmp_path):
         assert episode.disagreement == pytest.approx(again.std(0), abs=1e-5)
 
 
+def test_a_trajectory_has_the_rewards_that_an_oracle_compares_and_people_read_others(tmp_path):
+    run = untrained_run(
+        tmp_path / "run", "prefrl/CartPoleUpright-v0", env_terminations="penalty",
+        env_termination_penalty=7.0, env_clip_rewards=True,
+    )  # fmt: skip
+    (episode,) = play(load_trained(run), "last").episodes
+    assert len(episode.true) < 500  # it fell
+    assert ((episode.true > 0) & (episode.true < 1)).any()
+    compared = episode.trajectory.true_rewards
+    np.testing.assert_array_equal(compared[:-1], np.sign(episode.true[:-1]))
+    assert compared[-1] == np.sign(episode.true[-1]) - 7.0
+
+
 def test_what_lies_beside_the_video_is_the_replay(run, capsys):
     assert main(["replay", str(run.path), "--episodes", "2", "--seed", "7"]) == 0
     path = Path(capsys.readouterr().out.strip())

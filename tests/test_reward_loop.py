@@ -60,6 +60,19 @@ def test_rounds_follow_as_their_labels_become_due(make_side):
     assert [s.n_labels for s in side.link.published] == [10, 16]
 
 
+@pytest.mark.parametrize("random_steps", [20, 600])
+def test_however_long_the_policy_acts_at_random_only_the_initial_labels_are_asked(
+    make_side, random_steps
+):
+    side = make_side()
+    side.send(some_clips(20), random_steps)
+    side.turns()
+    assert side.loop.store.counts().queries == 10
+    (snapshot,) = side.link.published
+    assert snapshot.n_labels == 10
+    assert snapshot.pause_at_env_step > random_steps
+
+
 def play(side: Side) -> list[tuple[int, int]]:
     """A policy that obeys its snapshots; at each step `(labels taught, labels due)`."""
     side.send(some_clips(20), 0)

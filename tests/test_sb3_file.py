@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from untrained_run import untrained_run
 
 from prefrl.cli import main
@@ -21,7 +22,8 @@ from prefrl.config import ConfigError, PolicyConfig
 from prefrl.run_directory import RunDirectory, RunError
 from prefrl.runs.evaluation import evaluate, policy_acts, summary
 from prefrl.runs.replay import play
-from prefrl.runs.sb3_file import export_sb3, load_sb3, sb3_acts
+from prefrl.runs.sb3_export import export_sb3
+from prefrl.runs.sb3_file import load_sb3, sb3_acts
 from prefrl.runs.trained import load_trained
 
 SEED, N_ENVS, EPISODES = 5, 3, 7
@@ -36,7 +38,8 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.atari_wrappers import WarpFrame
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage)
 algorithm, path, environment, n_envs, episodes, seed = sys.argv[1:]
 model = {"ppo": PPO, "a2c": A2C}[algorithm].load(path, device="cpu")
 one = eval(environment)
@@ -53,7 +56,8 @@ print(json.dumps([float(r) for r in returns]))
 def exported(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> tuple[Path, str, list[str]]:
     """The file, its environment in Python, and what is to be noted."""
     assert main(["export", str(run.path)]) == 0
-    path, plays, *notes = capsys.readouterr().out.splitlines()
+    path, *said = capsys.readouterr().out.splitlines()
+    plays, *notes = said[said[0].endswith(".pkl") :]
     return Path(path), plays.removeprefix("plays in "), notes
 
 
@@ -122,15 +126,53 @@ def test_what_sb3_has_no_wrapper_for_is_not_exported(tmp_path):
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "prefrl/MovingDotContinuous-v0"])
 def test_an_exported_image_policy_is_the_same_function(env_id, tmp_path):
     trained = load_trained(untrained_run(tmp_path / "run", env_id))
-    export_sb3(trained, tmp_path / "x.zip")
-    model = PPO.load(tmp_path / "x.zip", device="cpu")
+    exported = export_sb3(trained, tmp_path / "x.zip")
+    policy = load_sb3(tmp_path / "x.zip", exported.statistics)
+    assert policy.statistics is not None
+    assert policy.statistics.obs_rms.mean.std() > 0.1
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 84, 84), np.uint8)
     ours = policy_acts(trained.model, deterministic=True)(images)
-    theirs = sb3_acts(model, trained.config, deterministic=True)(images)
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    theirs = sb3_acts(policy, trained.config, deterministic=True)(images)
+    # Noise enters at the bound of ten deviations, and float32 sums of it differ in the fifth digit.
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
     assert len(np.unique(ours.round(3))) > 1
-    values = [m.policy.predict_values(torch.from_numpy(images)) for m in (trained.model, model)]
-    torch.testing.assert_close(*values, atol=1e-5, rtol=1e-4)
+    normalised = policy.statistics.normalize_obs(images)
+    values = [
+        model.policy.predict_values(torch.from_numpy(seen))
+        for model, seen in ((trained.model, images), (policy.model, normalised))
+    ]
+    assert values[0].std() > 0.01
+    torch.testing.assert_close(*values, atol=1e-4, rtol=1e-3)
+
+
+def test_statistics_that_are_missing_or_of_another_policy_are_named(plain, tmp_path):
+    trained = load_trained(untrained_run(tmp_path / "run", "prefrl/MovingDot-v0"))
+    exported = export_sb3(trained, tmp_path / "x.zip")
+    with pytest.raises(ConfigError, match="with --sb3-statistics"):
+        sb3_acts(load_sb3(tmp_path / "x.zip"), trained.config, False)
+    pendulum = load_trained(untrained_run(tmp_path / "p", "Pendulum-v1")).config
+    with pytest.raises(ConfigError, match=r"not of the policy's \[3\] numbers"):
+        sb3_acts(load_sb3(plain, exported.statistics), pendulum, False)
+    for content in (b"nothing", pickle.dumps([1])):
+        (tmp_path / "odd.pkl").write_bytes(content)
+        with pytest.raises(RunError, match="nothing that VecNormalize saved"):
+            load_sb3(plain, tmp_path / "odd.pkl")
+
+
+def test_observations_are_normalised_as_sb3_had_them_normalised(tmp_path):
+    venv = VecNormalize(DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")]), norm_reward=False)
+    model = PPO("MlpPolicy", venv, n_steps=64, batch_size=64, seed=0, device="cpu")
+    model.learn(128)
+    model.save(tmp_path / "x.zip")
+    venv.save(str(tmp_path / "x.vecnormalize.pkl"))
+    config = load_trained(untrained_run(tmp_path / "run", "Pendulum-v1")).config
+    raw = np.float32([[0.1, -0.9, 7.0], [1.0, 0.0, -3.0]])
+    expected, _ = model.predict(venv.normalize_obs(raw), deterministic=True)
+    saved = load_sb3(tmp_path / "x.zip", tmp_path / "x.vecnormalize.pkl")
+    acted = sb3_acts(saved, config, deterministic=True)(raw)
+    np.testing.assert_allclose(2 * acted, expected, rtol=1e-5)
+    plain, _ = model.predict(raw, deterministic=True)
+    assert not np.allclose(2 * acted, plain)
 
 
 def test_nothing_in_an_exported_file_is_ours(tmp_path):
@@ -145,6 +187,7 @@ def test_nothing_in_an_exported_file_is_ours(tmp_path):
         assert pickles
         for encoded in pickles:
             assert b"prefrl" not in base64.b64decode(encoded)
+    assert b"prefrl" not in (tmp_path / "x.vecnormalize.pkl").read_bytes()
 
 
 def test_normalisation_that_cannot_be_cut_off_is_noted(tmp_path, capsys):
@@ -230,10 +273,17 @@ def test_a_file_that_nobody_vouches_for_is_not_opened(plain, tmp_path, capsys):
         for name in good.namelist():
             data = pickle.dumps(Bomb(marker)) if name == "policy.pth" else good.read(name)
             bad.writestr(name, data)
-    assert main(["replay", str(run.path), "--sb3-zip", str(evil)]) == 2
-    err = capsys.readouterr().err
-    assert "--i-trust-this-file" in err
-    assert err.count("\n") == 1
+    evil_statistics = tmp_path / "evil.vecnormalize.pkl"  # where `export` puts it, and not named
+    evil_statistics.write_bytes(pickle.dumps(Bomb(marker)))
+    statistics = ["--sb3-statistics", str(evil_statistics)]
+    for files in (["--sb3-zip", str(evil)], ["--sb3-zip", str(plain), *statistics]):
+        assert main(["replay", str(run.path), *files]) == 2
+        err = capsys.readouterr().err
+        assert "--i-trust-this-file" in err
+        assert all(file in err for file in files)
+        assert err.count("\n") == 1
+    good = shutil.copy(plain, tmp_path / "evil.zip")
+    assert main(["replay", str(run.path), "--sb3-zip", str(good), "--i-trust-this-file"]) == 0
     assert not marker.exists()
 
 
@@ -249,16 +299,16 @@ def test_policies_for_other_tasks_or_of_other_algorithms_are_refused(plain, tmp_
     with pytest.raises(RunError, match="only PPO and A2C"):
         load_sb3(tmp_path / "dqn.zip")
     A2C("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "a2c.zip")
-    model = load_sb3(tmp_path / "a2c.zip")
-    assert isinstance(model, A2C)
+    policy = load_sb3(tmp_path / "a2c.zip")
+    assert isinstance(policy.model, A2C)
     pole = load_trained(untrained_run(tmp_path / "p", "CartPole-v1")).config
     lake = load_trained(untrained_run(tmp_path / "l", "FrozenLake-v1")).config
-    sb3_acts(model, pole, False)
+    sb3_acts(policy, pole, False)
     with pytest.raises(ConfigError, match=r"observations of \[4\]"):
-        sb3_acts(model, lake, False)
+        sb3_acts(policy, lake, False)
     dot = load_trained(untrained_run(tmp_path / "d", "prefrl/MovingDotPosition-v0")).config
     with pytest.raises(ConfigError, match="actions, Discrete"):
-        sb3_acts(model, dot, False)
+        sb3_acts(policy, dot, False)
 
 
 def test_actions_that_do_not_count_from_0_are_refused(tmp_path, monkeypatch):

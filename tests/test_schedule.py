@@ -17,6 +17,17 @@ schedules = st.builds(
     st.integers(0, 100), st.integers(0, 300), st.integers(1, 10_000), st.floats(1, 1e6),
     st.sampled_from(["decay", "constant"]),
 )  # fmt: skip
+started = st.builds(LabelSchedule.starting_at, schedules, st.integers(0, 12_000))
+
+
+@given(schedules, st.integers(0, 12_000), st.integers(0, 12_000))
+def test_steps_before_the_policy_learns_make_no_label_due(schedule, start, step):
+    later = schedule.starting_at(start)
+    if step < start:
+        assert later.due(step) == schedule.initial
+    assert later.due(start + schedule.end_step) == schedule.budget
+    assert later.due(step) <= max(schedule.initial, schedule.due(step))
+    assert schedule.starting_at(NEVER).due(step) == schedule.initial
 
 
 @given(schedules)
@@ -26,7 +37,7 @@ def test_the_initial_labels_are_due_at_once_and_all_at_the_end(schedule):
     assert schedule.due(10 * schedule.end_step) == schedule.budget
 
 
-@given(schedules, st.lists(st.integers(0, 12_000), min_size=2))
+@given(started, st.lists(st.integers(0, 12_000), min_size=2))
 def test_what_is_due_never_falls(schedule, steps):
     due = [schedule.due(step) for step in sorted(steps)]
     assert due == sorted(due)
@@ -50,7 +61,7 @@ def test_a_constant_schedule_is_linear():
     assert [CONSTANT.due(step) for step in (0, 20_000, 40_000, 60_000)] == [50, 87, 125, 162]
 
 
-@given(schedules, st.integers(0, 400))
+@given(started, st.integers(0, 400))
 def test_the_first_step_with_so_many_labels_is_the_first(schedule, labels):
     labels = min(labels, schedule.budget)
     step = schedule.first_step_with(labels)
@@ -58,7 +69,7 @@ def test_the_first_step_with_so_many_labels_is_the_first(schedule, labels):
     assert step == 0 or schedule.due(step - 1) < labels
 
 
-@given(schedules, st.integers(0, 400), st.integers(1, 50))
+@given(started, st.integers(0, 400), st.integers(1, 50))
 def test_a_policy_runs_ahead_by_a_round_and_no_more(schedule, labels, round_labels):
     labels = min(labels, schedule.budget)
     pause = schedule.pause_step(labels, round_labels)
@@ -70,7 +81,7 @@ def test_a_policy_runs_ahead_by_a_round_and_no_more(schedule, labels, round_labe
     assert schedule.due(pause) > labels
 
 
-@given(schedules, st.integers(1, 20), st.integers(1, 50))
+@given(started, st.integers(1, 20), st.integers(1, 50))
 def test_the_last_round_is_waited_for(schedule, missing, round_labels):
     labels = schedule.budget - missing
     if labels < schedule.initial or missing > round_labels:

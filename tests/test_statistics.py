@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prefrl.reward.statistics import RunningStatistics
+from prefrl.statistics import RunningStatistics
 
 batches = st.lists(
     hnp.arrays(

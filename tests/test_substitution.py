@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from placements import ON_CPU
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
@@ -154,6 +155,7 @@ class Silent:
 def make_config(algo: str, terminations: str = "keep", **env: Any) -> Config:
     steps = {"ppo": 8, "a2c": 5}[algo]
     policy = PolicyConfig(
+        standard_pixels=False,  # plain SB3, which the tests compare with, knows nothing of it
         algo=algo, n_envs=4, n_steps=steps, batch_size=16, n_epochs=2, net_arch=(8,),
         learning_rate=1e-3, gae_lambda=0.9, gamma=0.95,
     )  # fmt: skip
@@ -196,7 +198,7 @@ def with_substitution(
     run, link = RunDirectory(folder), FakeLink()
     with Metrics(run, "policy") as metrics:
         loop = PolicyLoop(
-            config, run, link, lambda snapshot: predictor, 0, torch.device("cpu"), torch.float32,
+            config, run, link, lambda snapshot: predictor, 0, ON_CPU,
             metrics, Silent(), lambda: False,
         )  # fmt: skip
         buffers = watch(loop.model)
@@ -208,7 +210,7 @@ def with_substitution(
 def step_by_step(config: Config) -> tuple[OnPolicyAlgorithm, list[dict[str, np.ndarray]]]:
     inner = hide_ends(make_vec_env(config.env, config.policy.n_envs, config.seed), config.env)
     venv = normalise(StepByStep(inner, StubPredictor()), config, training=True)
-    model = build_model(config, venv, torch.device("cpu"), torch.float32)
+    model = build_model(config, venv, ON_CPU)
     buffers = watch(model)
     venv.reset()  # as the random phase does before the policy learns
     model.learn(config.total_timesteps)
@@ -326,10 +328,10 @@ def test_a_policy_that_has_cut_no_clip_yet_waits_for_nobody(tmp_path):
     with Metrics(RunDirectory.create(tmp_path / "run"), "policy") as metrics:
         loop = PolicyLoop(
             config, RunDirectory(tmp_path / "run"), overdue, lambda snapshot: StubPredictor(), 0,
-            torch.device("cpu"), torch.float32, metrics, Silent(), lambda: False,
+            ON_CPU, metrics, Silent(), lambda: False,
         )  # fmt: skip
-        loop.take_latest_snapshot()
-        loop.wait_for_overdue_labels()
+        loop.reward.take_latest()
+        loop.reward.wait_for_overdue_labels()
     assert loop.recorder.last_pair is None
 
 
@@ -338,11 +340,11 @@ def test_the_networks_are_built_while_the_first_snapshot_is_waited_for(tmp_path)
     with Metrics(RunDirectory.create(tmp_path / "run"), "policy") as metrics:
         loop = PolicyLoop(
             make_config("ppo"), RunDirectory(tmp_path / "run"), link,
-            lambda snapshot: StubPredictor(), 2, torch.device("cpu"), torch.float32, metrics,
+            lambda snapshot: StubPredictor(), 2, ON_CPU, metrics,
             Silent(), lambda: next(asked) > 1000,
         )  # fmt: skip
         held = link.latest_snapshot
         link.latest_snapshot = lambda: held() if "model" in vars(loop) else None
         loop.learn()
     loop.venv.close()
-    assert loop.snapshot is not None
+    assert loop.reward.snapshot is not None

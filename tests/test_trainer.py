@@ -165,21 +165,23 @@ def test_a_round_is_so_many_epochs_over_all_labels_and_nothing_else():
     assert trainer.rounds == 1
 
 
-def test_the_range_that_is_measured_is_of_vectors_as_they_enter_the_network():
+def test_what_enters_is_measured_of_vectors_as_they_enter_the_network():
     trainer = build(VECTOR)
     measured = trainer.fit(make_ring(trainer, 10), epochs=1)  # observations lie around 500
     assert -10 < measured["reward/input_min"] < -1
     assert 1 < measured["reward/input_max"] < 10
+    assert 0.5 < measured["reward/input_deviation"] < 1.5
 
 
-def test_measures_have_values_and_pixels_enter_as_they_are():
+def test_measures_have_values_and_pixels_enter_standardised():
     trainer = build(IMAGE)
     measured = trainer.fit(make_ring(trainer, 10), epochs=1)
     pairs = sum(n for n, _, _ in measured.pop("reward/calibration"))
     assert 0 < pairs < 10 * trainer.config.members  # those held out, by member
     assert all(math.isfinite(value) for value in measured.values()), measured
-    assert 0 <= measured["reward/input_min"] < measured["reward/input_max"] <= 255
+    assert measured["reward/input_min"] < -1
     assert measured["reward/input_max"] > 1
+    assert 0.5 < measured["reward/input_deviation"] < 1.5
 
 
 # --- what persists ------------------------------------------------------------------------------
@@ -340,7 +342,7 @@ def test_reestimation_uses_plain_means_without_dropout_and_leaves_momentum():
     clips = [clip for p in ring.preferences for clip in (p.left, p.right)]
     images = torch.from_numpy(trainer.ensemble.spec.of_clips(clips).images)
     with torch.no_grad():
-        expected = network.convolutions[0](images / 255).mean((0, 2, 3))
+        expected = network.convolutions[0](network.standard(images)).mean((0, 2, 3))
     torch.testing.assert_close(first.running_mean, expected, rtol=1e-4, atol=1e-5)
 
 

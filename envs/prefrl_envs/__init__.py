@@ -1,7 +1,8 @@
 """Small environments with a known true reward, under Gymnasium ids.
 
 Importing the package registers the ids. Every environment has its own time limit, so a constructor
-argument changes the length and the registry says nothing about it.
+argument changes the length; the registry's is only there because prefrl gives one to a task that
+has none.
 """
 
 import gymnasium
@@ -26,4 +27,5 @@ for _id, _entry_point, _kwargs in (
         entry_point=f"{_entry_point.__module__}:{_entry_point.__name__}",
         kwargs=_kwargs,
         disable_env_checker=True,
+        max_episode_steps=1_000_000,
     )

@@ -3,7 +3,8 @@
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,21 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
 from prefrl.config import Config
-from prefrl.metrics import Metrics, correlation, peak_memory, process_memory
+from prefrl.link import Reporter
+from prefrl.metrics import Metrics, correlation, entering, peak_memory, process_memory
+from prefrl.pixels import newest_frames
+from prefrl.policy.model import ImageFeatures, policy_inputs
 from prefrl.policy.recorder import ClipRecorder, Step
+from prefrl.policy.reward_in_force import RewardInForce
 from prefrl.policy.substitution import predict_rollout, substitute
-
-if TYPE_CHECKING:
-    from prefrl.policy.loop import PolicyLoop
+from prefrl.statistics import RunningStatistics
 
 RECENT_EPISODES = 20  # the training return shown is the mean over so many
-LOG_EVERY = 500  # steps at least: A2C's rollouts are short, and the paper's run has 600,000 of them
-SAVE_EVERY_S = 30  # what a killed run loses of its policy at most
+# Steps at least between two looks at what is going on, which give the figures and the averages of
+# pixels: A2C's rollouts are short, and the paper's run has 600,000 of them.
+LOOK_EVERY = 500
+LOOKED_AT = 256  # steps of a rollout: what enters the policy, and what pixels are on average
+SAVE_EVERY_S = 30  # what a killed run loses of its policy at most, but for the rollout under way
 
 
 def ent_coef(config: Config, done: float) -> float:
@@ -40,66 +46,94 @@ def ent_coef(config: Config, done: float) -> float:
 
 
 class BetweenRollouts(BaseCallback):
-    """What happens before, during and after each of SB3's rollouts."""
+    """What happens before, during and after each of SB3's rollouts.
 
-    def __init__(self, loop: "PolicyLoop") -> None:
+    Args:
+        config: Of the run.
+        reward: What the policy learns from, unless it is the true reward.
+        recorder: Of the environments.
+        random_steps: That were taken before.
+        metrics: Where figures go.
+        reporter: Who is told how far we are.
+        save: Writes the policy as a checkpoint of this name.
+        stopped: Asked at each step.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reward: RewardInForce,
+        recorder: ClipRecorder,
+        random_steps: int,
+        metrics: Metrics,
+        reporter: Reporter,
+        save: Callable[[str], None],
+        stopped: Callable[[], bool],
+    ) -> None:
         super().__init__()
-        self.loop, self.recorder = loop, loop.recorder
+        self.config, self.reward, self.recorder = config, reward, recorder
+        self._random_steps, self._metrics, self._reporter = random_steps, metrics, reporter
+        self._save, self._stopped = save, stopped
         self._returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._best = float("-inf")
-        self._predicted = np.zeros(loop.recorder.num_envs)  # return so far of the open episodes
+        self._predicted = np.zeros(recorder.num_envs)  # return so far of the open episodes
         self._predicted_returns: deque[float] = deque(maxlen=RECENT_EPISODES)
+        self._looked_at: NDArray[np.generic] | None = None
+        side = (recorder.observation_space.shape or ())[-2:]
+        self._frames = RunningStatistics(math.prod(side))  # used on images alone
         self._trained_since: float | None = None
-        self._saved_at = time.perf_counter()
-        self._log_at = loop.recorder.env_steps
-        self._last_rate = (loop.recorder.env_steps, time.perf_counter())
-        every = loop.config.film_every
-        self._film_at = loop.recorder.env_steps + every if every else math.inf
+        self._started_at = self._saved_at = time.perf_counter()
+        self._look_at = recorder.env_steps
+        self._last_rate = (recorder.env_steps, time.perf_counter())
+        every = config.film_every
+        self._film_at = recorder.env_steps + every if every else math.inf
 
     def _on_rollout_start(self) -> None:
-        loop = self.loop
+        recorder = self.recorder
         if self._trained_since is not None:
-            loop.stopwatch.add("update", time.perf_counter() - self._trained_since)
-        with loop.stopwatch("pause"):
-            loop.take_latest_snapshot()
-            loop.wait_for_overdue_labels()
+            recorder.stopwatch.add("update", time.perf_counter() - self._trained_since)
+        with recorder.stopwatch("pause"):
+            self.reward.take_latest()
+            self.reward.wait_for_overdue_labels()
         # SB3 has a schedule for the learning rate but none for the entropy bonus.
-        self._ent_coef = ent_coef(
-            loop.config, self.recorder.env_steps / loop.config.total_timesteps
-        )
+        self._ent_coef = ent_coef(self.config, recorder.env_steps / self.config.total_timesteps)
         self.model.ent_coef = self._ent_coef  # type: ignore[attr-defined]
-        self.recorder.rollout.clear()
+        recorder.rollout.clear()
+        self._standardise_pixels()
         self._rollout_since = time.perf_counter()
 
     def _on_step(self) -> bool:
-        return not self.loop.stopped()
+        return not self._stopped()
 
     def _on_rollout_end(self) -> None:
-        loop, recorder = self.loop, self.recorder
-        loop.stopwatch.add("rollout", time.perf_counter() - self._rollout_since)
+        recorder = self.recorder
+        recorder.stopwatch.add("rollout", time.perf_counter() - self._rollout_since)
         values: dict[str, float] = {}
-        if loop.config.reward == "learned":
-            with loop.stopwatch("predict"):
+        if self.config.reward == "learned":
+            with recorder.stopwatch("predict"):
                 values = self._substitute()
-        if recorder.env_steps >= self._log_at:
-            loop.metrics.write(values | self._episodes(), recorder.env_steps)
+        if recorder.env_steps >= self._look_at:
+            seen = self._looked_at = self._look()
+            values |= self._episodes() | self._state(seen)
+            self._metrics.write(values, recorder.env_steps)
             self._log_timing()
-            self._log_at = recorder.env_steps + LOG_EVERY
+            self._keep_the_best()
+            self._look_at = recorder.env_steps + LOOK_EVERY
         if time.perf_counter() - self._saved_at > SAVE_EVERY_S:
-            loop.save("last")
+            self._save("last")
             self._saved_at = time.perf_counter()
         if recorder.env_steps >= self._film_at:
-            loop.save(str(recorder.env_steps))  # its appearing is the order to film it
-            self._film_at = recorder.env_steps + loop.config.film_every
+            self._save(str(recorder.env_steps))  # its appearing is the order to film it
+            self._film_at = recorder.env_steps + self.config.film_every
         self._trained_since = time.perf_counter()
 
     def _substitute(self) -> dict[str, float]:
         steps, buffer = self.recorder.rollout, self.model.rollout_buffer  # type: ignore[attr-defined]
-        by_member = predict_rollout(steps, self.loop.predictor)
+        by_member = predict_rollout(steps, self.reward.predictor)
         predicted = by_member.mean(0)
         substitute(buffer, predicted, self.locals["values"], self.locals["dones"])
         self._add_predicted(steps, predicted)
-        snapshot = self.loop.snapshot
+        snapshot = self.reward.snapshot
         assert snapshot is not None
         return {
             "rollout/predicted_return": float(np.mean(self._predicted_returns or [np.nan])),
@@ -111,7 +145,7 @@ class BetweenRollouts(BaseCallback):
             ),
             "policy/snapshot_version": snapshot.version,
             "policy/snapshot_labels": snapshot.n_labels,
-            "policy/snapshot_age_steps": self.recorder.env_steps - self.loop.snapshot_since,
+            "policy/snapshot_age_steps": self.recorder.env_steps - self.reward.since,
         }
 
     def _add_predicted(self, steps: list[Step], predicted: NDArray[np.float32]) -> None:
@@ -124,32 +158,52 @@ class BetweenRollouts(BaseCallback):
     def _episodes(self) -> dict[str, float]:
         episodes, self.recorder.episodes = self.recorder.episodes, []
         self._returns.extend(episode.true_return for episode in episodes)
-        entered = self.model.rollout_buffer.observations  # type: ignore[attr-defined]
-        values = {
-            "policy/clips_dropped": self.recorder.clips_dropped,
-            "policy/random_steps": self.loop.random_steps,
-            "policy/ent_coef": self._ent_coef,
-            "policy/observation_min": float(entered.min()),
-            "policy/observation_max": float(entered.max()),
-        }
-        if not self._returns:
-            return values
-        mean = float(np.mean(self._returns))
-        if len(self._returns) == RECENT_EPISODES and mean > self._best:
-            self._best = mean
-            self.loop.save("best")
+        values = {}
+        if self._returns:
+            values["rollout/true_return"] = float(np.mean(self._returns))
         if episodes:
             values["rollout/episode_length"] = float(np.mean([e.length for e in episodes]))
-        return values | {"rollout/true_return": mean}
+        return values
+
+    def _state(self, seen: NDArray[np.generic]) -> dict[str, float]:
+        return {
+            "policy/clips_dropped": self.recorder.clips_dropped,
+            "policy/random_steps": self._random_steps,
+            "policy/ent_coef": self._ent_coef,
+            **entering("policy/input", policy_inputs(self.model.policy, seen)),
+        }
+
+    def _keep_the_best(self) -> None:
+        """By the true return: for people who want to see it; nothing is trained on it."""
+        if len(self._returns) == RECENT_EPISODES and np.mean(self._returns) > self._best:
+            self._best = float(np.mean(self._returns))
+            self._save("best")
+
+    def _look(self) -> NDArray[np.generic]:
+        """At some of the rollout's observations, of all environments."""
+        buffer = self.model.rollout_buffer  # type: ignore[attr-defined]
+        steps = buffer.observations.reshape(-1, *buffer.obs_shape)
+        rows = np.linspace(0, len(steps) - 1, min(len(steps), LOOKED_AT)).astype(int)
+        seen: NDArray[np.generic] = steps[rows]
+        return seen
+
+    def _standardise_pixels(self) -> None:
+        """By all that was looked at; here, so that a rollout is trained on as it was seen."""
+        features, seen = self.model.policy.features_extractor, self._looked_at
+        self._looked_at = None
+        if seen is None or not isinstance(features, ImageFeatures):
+            return
+        if self.config.policy.standard_pixels:
+            self._frames.update(newest_frames(seen))
+            features.standard.set(self._frames)
 
     def _log_timing(self) -> None:
-        loop, step = self.loop, self.recorder.env_steps
-        assert loop.learning_started_at is not None
-        learned = step - loop.random_steps
-        rate = learned / (time.perf_counter() - loop.learning_started_at)
-        loop.metrics.write_timing(
+        step = self.recorder.env_steps
+        learned = step - self._random_steps
+        rate = learned / (time.perf_counter() - self._started_at)
+        self._metrics.write_timing(
             {
-                **{f"time/{name}_s": s for name, s in loop.stopwatch.seconds().items()},
+                **{f"time/{name}_s": s for name, s in self.recorder.stopwatch.seconds().items()},
                 "time/steps_per_s": rate,
                 "time/recent_steps_per_s": self._recent_rate(step),
                 "memory/resident_bytes": process_memory(),
@@ -162,7 +216,7 @@ class BetweenRollouts(BaseCallback):
             progress["true_return"] = float(np.mean(self._returns))
         if self._predicted_returns:
             progress["predicted_return"] = float(np.mean(self._predicted_returns))
-        loop.reporter.progress(progress)
+        self._reporter.progress(progress)
 
     def _recent_rate(self, step: int) -> float:
         """Steps a second since the last figures, updates included."""

@@ -1,7 +1,6 @@
 """What a person would see of one environment. Imports no torch."""
 
 import math
-import os
 import warnings
 from typing import Any
 
@@ -16,9 +15,6 @@ from prefrl.policy.environment import check_registered, make_env
 from prefrl.types import FILM_WIDTH
 
 FALLBACK_FRAMES_PER_SECOND = 15.0  # where the environment says nothing: as the paper shows Atari
-
-# Without a display, pygame's SDL complains on stderr of what rgb_array does not need.
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 class Camera(gym.Wrapper[Any, Any, Any, Any]):

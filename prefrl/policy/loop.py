@@ -7,15 +7,14 @@ latest snapshot.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
+from prefrl.compute import Placement
 from prefrl.config import Config
 from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics
@@ -24,6 +23,7 @@ from prefrl.policy.checkpoint import save_policy
 from prefrl.policy.films import FILM_SHARE
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import ClipRecorder
+from prefrl.policy.reward_in_force import PredictorOf, RewardInForce
 from prefrl.policy.vec_env import (
     clip_rewards,
     hide_ends,
@@ -33,12 +33,10 @@ from prefrl.policy.vec_env import (
 )
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import WAITING
-from prefrl.types import RewardPredictor, RewardSnapshot, clips_for
+from prefrl.types import clips_for
 
 # How long a stopped run goes on acting at random, so that people have clips to compare after it.
 LAST_CLIPS_S = 2.0
-
-PredictorOf = Callable[[RewardSnapshot], RewardPredictor]
 
 
 class PolicyLoop:
@@ -50,8 +48,7 @@ class PolicyLoop:
         link: To the reward side.
         predictor_of: Builds a predictor from a snapshot.
         random_clips: Clips that the reward side wants from a random policy before it can start.
-        device: Where the networks live.
-        autocast: Number format of convolutions.
+        placement: Where the networks live.
         metrics: Where figures go.
         reporter: Who is told how far we are.
         stopped: Asked at each step.
@@ -64,23 +61,21 @@ class PolicyLoop:
         link: PolicyLink,
         predictor_of: PredictorOf,
         random_clips: int,
-        device: torch.device,
-        autocast: torch.dtype,
+        placement: Placement,
         metrics: Metrics,
         reporter: Reporter,
         stopped: Callable[[], bool],
     ) -> None:
-        self.config, self.run, self.link, self.predictor_of = config, run, link, predictor_of
+        self.config, self.run = config, run
         self.random_clips, self.stopped = random_clips, stopped
         self.metrics, self.reporter = metrics, reporter
         self.recorder = make_recorder(config, link)
         self.stopwatch = self.recorder.stopwatch
         self.venv = normalise(self.recorder, config, training=True)
-        self._device, self._autocast = device, autocast
-        self.snapshot: RewardSnapshot | None = None
-        self.snapshot_since = self.random_steps = 0
+        self.reward = RewardInForce(link, predictor_of, self.recorder, reporter, stopped)
+        self._placement = placement
+        self.random_steps = 0
         self.learning_started_at: float | None = None
-        self._predictor: RewardPredictor | None = None
         self._stop_seen_at = math.inf
 
     def learn(self) -> None:
@@ -90,6 +85,7 @@ class PolicyLoop:
                 self.venv, self.recorder, self.random_clips, self._first_snapshot_or_end,
                 np.random.default_rng((self.config.seed, 2)),
             )  # fmt: skip
+            self.recorder.episodes.clear()  # they are not the policy's
         rollout = self.config.policy.n_steps * self.config.policy.n_envs
         whole_rollouts = (self.config.total_timesteps - self.recorder.env_steps) // rollout
         if whole_rollouts <= 0:
@@ -101,9 +97,15 @@ class PolicyLoop:
             if self.recorder.studio is not None:
                 self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
-            self.model.learn(to_learn, callback=BetweenRollouts(self))
+            self.model.learn(to_learn, callback=self._between_rollouts())
             self.learning_ended_at = time.perf_counter()
         self.save("last")
+
+    def _between_rollouts(self) -> BetweenRollouts:
+        return BetweenRollouts(
+            self.config, self.reward, self.recorder, self.random_steps, self.metrics,
+            self.reporter, self.save, self.stopped,
+        )  # fmt: skip
 
     def save(self, name: str) -> None:
         """Write the policy as a checkpoint."""
@@ -113,7 +115,7 @@ class PolicyLoop:
     @cached_property
     def model(self) -> OnPolicyAlgorithm:
         """SB3's algorithm; built when first asked for, so that the first step need not wait."""
-        model = build_model(self.config, self.venv, self._device, self._autocast)
+        model = build_model(self.config, self.venv, self._placement)
         model.set_logger(Logger(None, [ToMetrics(self.metrics, self.recorder)]))
         return model
 
@@ -125,53 +127,20 @@ class PolicyLoop:
         seconds = self.learning_ended_at - self.learning_started_at
         return (self.recorder.env_steps - self.random_steps) / seconds
 
-    @property
-    def predictor(self) -> RewardPredictor:
-        """The reward in force."""
-        assert self._predictor is not None, "no snapshot has arrived"
-        return self._predictor
-
-    def take_latest_snapshot(self) -> None:
-        """Swap in a newer reward, if there is one."""
-        snapshot = self.link.latest_snapshot()
-        if snapshot is not None:
-            self.snapshot, self._predictor = snapshot, self.predictor_of(snapshot)
-            self.snapshot_since = self.recorder.env_steps
-
-    def wait_for_overdue_labels(self) -> None:
-        """Pause while the reward side is more than a round behind the schedule.
-
-        The last pair is offered again until it is taken: it tells the reward side how far we are,
-        and a repeated clip is known by its content.
-        """
-        told = False
-        while (
-            self.snapshot is not None
-            and self.recorder.last_pair is not None  # without a pair nobody can be told
-            and self.recorder.env_steps >= self.snapshot.pause_at_env_step
-            and not self.stopped()
-        ):
-            self.reporter.progress({"policy": WAITING})
-            if not told:
-                pair = replace(self.recorder.last_pair, env_step=self.recorder.env_steps)
-                told = self.link.offer(pair)
-            self.take_latest_snapshot()
-            time.sleep(0.001)
-        self.reporter.progress({"policy": "learning"})
-
     def _first_snapshot_or_end(self) -> bool:
-        self.take_latest_snapshot()
+        """Look for the first snapshot, and say how it goes; whether acting at random is over."""
+        self.reward.take_latest()
         gathered = 2 * self.recorder.pairs_sent >= self.random_clips
         doing = WAITING if gathered else "acting at random"
         if gathered:
             _ = self.model  # built while the first labels are waited for
         self.reporter.progress({"env_steps": self.recorder.env_steps, "policy": doing})
         out_of_budget = self.recorder.env_steps >= self.config.total_timesteps
-        return self.snapshot is not None or out_of_budget or self._may_stop_at_random()
+        return self.reward.snapshot is not None or out_of_budget or self._may_stop_at_random()
 
     def _may_stop_at_random(self) -> bool:
         """Whether to stop before there is a reward: at once, but where people label not before
-        there are clips for all of their budget, which they may answer after the run.
+        there are clips for what they may answer after the run.
         """
         if not self.stopped():
             return False

@@ -2,25 +2,26 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from prefrl.compute import Placement
 from prefrl.config import Config, PolicyConfig
 from prefrl.keypoints import Keypoints
+from prefrl.pixels import StandardPixels
 from prefrl.policy.vec_env import training_seed
 
 
 class ImageFeatures(BaseFeaturesExtractor):
-    """The convolutions of Mnih et al. 2015 on raw `[B, K, H, W]` pixels of 0 to 255.
-
-    Pixels are scaled here, or in `Keypoints`, and only there. SB3 would do it in float32 on every
-    call.
-    """
+    """The convolutions of Mnih et al. 2015 on raw `[B, K, H, W]` pixels of 0 to 255."""
 
     def __init__(
         self, observation_space: spaces.Box, autocast: torch.dtype, features_dim: int = 512
@@ -28,6 +29,7 @@ class ImageFeatures(BaseFeaturesExtractor):
         super().__init__(observation_space, features_dim)
         self._autocast = autocast
         channels, *side = observation_space.shape
+        self.standard = StandardPixels(side, autocast)
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, 32, 8, 4), nn.ReLU(inplace=True),
             nn.Conv2d(32, 64, 4, 2), nn.ReLU(inplace=True),
@@ -40,9 +42,9 @@ class ImageFeatures(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """`[B, features_dim] float32`."""
-        pixels = observations.contiguous(memory_format=torch.channels_last)
+        pixels = self.standard(observations)
         with torch.autocast(pixels.device.type, self._autocast, self._autocast != torch.float32):
-            features: Tensor = self.dense(self.convolutions(pixels.to(self._autocast).div_(255)))
+            features: Tensor = self.dense(self.convolutions(pixels))
         return features.float()
 
 
@@ -61,9 +63,20 @@ class KeypointFeatures(BaseFeaturesExtractor):
         return points[0]
 
 
-def build_model(
-    config: Config, venv: VecEnv, device: torch.device, autocast: torch.dtype
-) -> OnPolicyAlgorithm:
+@torch.no_grad()
+def policy_inputs(policy: BasePolicy, observations: NDArray[Any]) -> NDArray[np.float32]:
+    """`[B, ...]`: what convolutions meet, or dense layers where there are none."""
+    features = policy.features_extractor
+    entered = torch.from_numpy(observations).to(policy.device)
+    if isinstance(features, ImageFeatures):
+        entered = features.standard(entered)
+    elif isinstance(features, KeypointFeatures):
+        entered = features(entered)
+    numbers: NDArray[np.float32] = entered.float().cpu().numpy()
+    return numbers
+
+
+def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyAlgorithm:
     """PPO or A2C with the run's settings, freshly initialised."""
     settings = config.policy
     is_image = len(venv.observation_space.shape or ()) == 3
@@ -79,9 +92,9 @@ def build_model(
         "max_grad_norm": settings.max_grad_norm,
         "use_sde": settings.use_sde,
         "sde_sample_freq": settings.sde_sample_freq if settings.use_sde else -1,
-        "policy_kwargs": _policy_settings(settings, is_image, autocast),
+        "policy_kwargs": _policy_settings(settings, is_image, placement.autocast),
         "seed": training_seed(config, 6),  # SB3 seeds the environments anew
-        "device": device,
+        "device": placement.policy,
     }
     if settings.algo == "a2c":
         model: OnPolicyAlgorithm = A2C(**common)
@@ -107,7 +120,7 @@ def _policy_settings(
     }  # fmt: skip
     if not is_image:
         return dense
-    scaled = {"normalize_images": False}  # the extractors do it
+    scaled = {"normalize_images": False}  # the extractors do it; SB3 would in float32, each time
     if settings.keypoints:
         return scaled | dense | {
             "features_extractor_class": KeypointFeatures,

@@ -28,24 +28,19 @@ from prefrl.policy.environment import check_registered, make_env
 ATARI_THREADS = 2  # of the emulators; they run while the policy waits for them anyway
 
 
-def make_vec_env(
-    config: EnvConfig, n_envs: int, seed: int, render_mode: str | None = None, films: bool = False
-) -> VecEnv:
+def make_vec_env(config: EnvConfig, n_envs: int, seed: int, films: bool = False) -> VecEnv:
     """Environments whose ends show: `[n, K, H, W] uint8` or `[n, D] float32`, true rewards.
-
-    The native Atari environment cannot render; where frames are wanted its Python twin steps in.
 
     Args:
         config: Of each.
         n_envs: How many.
         seed: Of all of them together.
-        render_mode: Gymnasium's.
         films: For a recorder that films: they answer `picture` and `last_picture`.
 
     Raises:
         ConfigError: As `make_env`.
     """
-    if is_atari(config.id) and config.atari_backend == "native" and render_mode is None:
+    if is_atari(config.id) and config.atari_backend == "native":
         check_registered(config)
         venv: VecEnv = AtariVecEnv(
             config.id, n_envs, seed=seed, image_size=config.image_size,
@@ -54,10 +49,9 @@ def make_vec_env(
             repeat_action_probability=config.atari_repeat_action_probability,
             full_action_space=config.atari_actions == "full",
         )  # fmt: skip
-    elif films:
-        venv = DummyVecEnv([functools.partial(make_filmed_env, config)] * n_envs)
     else:
-        venv = DummyVecEnv([functools.partial(make_env, config, render_mode)] * n_envs)
+        make = make_filmed_env if films else make_env
+        venv = DummyVecEnv([functools.partial(make, config)] * n_envs)
     venv.seed(seed)
     if is_atari(config.id):
         venv = in_form(venv, config)
@@ -125,10 +119,12 @@ def clip_rewards(venv: VecEnv, config: EnvConfig) -> VecEnv:
 
 def hide_ends(venv: VecEnv, config: EnvConfig) -> VecEnv:
     """The environments as `--terminations` wants them."""
-    if config.terminations == "keep":
-        return venv
-    penalty = config.termination_penalty if config.terminations == "penalty" else 0.0
-    return HiddenEnds(venv, penalty)
+    return venv if config.terminations == "keep" else HiddenEnds(venv, end_penalty(config))
+
+
+def end_penalty(config: EnvConfig) -> float:
+    """What the oracle sees subtracted where an episode ends by itself."""
+    return config.termination_penalty if config.terminations == "penalty" else 0.0
 
 
 def training_seed(config: Config, stream: int) -> int:
@@ -142,7 +138,9 @@ def training_seed(config: Config, stream: int) -> int:
 def normalise(venv: VecEnv, config: Config, training: bool) -> VecNormalize:
     """SB3's own normalisation: of vectors always, of rewards only where they are the true ones.
 
-    The baseline's true rewards so come at a scale like that of the learned ones.
+    So the baseline's come at a scale that does not hang on the task, as the learned ones do.
+
+    # Differs from the paper: its baseline in Atari has clipped rewards as they are.
     """
     return VecNormalize(
         venv,

@@ -11,7 +11,7 @@ from prefrl.labels.desk import LabelDesk
 from prefrl.labels.store import LabelStore
 from prefrl.link import Reporter
 from prefrl.reward.ensemble import RewardEnsemble
-from prefrl.reward.schedule import LabelSchedule
+from prefrl.reward.schedule import NEVER, LabelSchedule
 from prefrl.reward.selection import ClipPool, Pair, most_disputed, random_pairs
 from prefrl.types import Clip, Query, clips_for
 
@@ -50,7 +50,7 @@ class Asker:
         reporter: Who is told when nothing is left to ask.
 
     Attributes:
-        schedule: When labels are due.
+        schedule: When labels are due; it starts with the first snapshot.
         asked: Queries so far, those stored before this run included.
         given_up: Labels of the budget for which no pair was left.
         first_clips: That the random policy sends, and then waits.
@@ -67,22 +67,23 @@ class Asker:
     ) -> None:
         self._config, self._store, self._pool = config.label, store, pool
         self._ensemble, self._desk, self._reporter = ensemble, desk, reporter
-        self.schedule = LabelSchedule.from_config(config)
+        self.schedule = LabelSchedule.from_config(config).starting_at(NEVER)
         self._initial = config.initial_labels
         self._pairs = store.pairs()
         self.asked = len(self._pairs)
         self.given_up = 0
-        self.first_clips = max(0, config.initial_clips - 2 * store.answered())
+        self.first_clips = config.random_clips(store.answered())
         self._rng = np.random.default_rng((config.seed, 1))
         self._looked_at = float("-inf")
 
-    def ask(self, policy: PolicyState, version: int, more: bool) -> bool:
+    def ask(self, policy: PolicyState, version: int, more: bool, at_random: bool = False) -> bool:
         """Put queries to the labelers if it is time. False when there was nothing to ask.
 
         Args:
             policy: How far it is.
             version: Of the newest snapshot, 0 before the first.
             more: The initial labels do not suffice: too few say which clip is better.
+            at_random: Whatever the members dispute about.
 
         Raises:
             RuntimeError: The random policy's clips are all alike.
@@ -90,7 +91,7 @@ class Asker:
         wanted = min(self._wanted(policy, more), self.left)
         if wanted <= 0:
             return False
-        pairs = self._choose(wanted, version)
+        pairs = self._choose(wanted, at_random or version == 0)
         if pairs:
             self._put(pairs, policy.env_step, version)
         elif self._desk is None or (policy.waits and not self._desk.unanswered()):
@@ -133,12 +134,12 @@ class Asker:
     def _wanted(self, policy: PolicyState, more: bool) -> int:
         due = self.schedule.due(policy.env_step)
         if self._desk is not None:
-            early = 0 if more else self._settled - due
+            early = 0 if more else self._settled - due  # below 0 where labels are overdue
             return min(self._missing(self._desk), self._config.ahead - early)
         first = self._initial - self._settled
         if first > 0:
             return first if policy.clips_received >= self.first_clips else 0
-        # Before there is a reward no step is taken, by which more labels would become due.
+        # With `more` the policy stands still: the schedule alone would never ask again.
         return self._config.round_labels if more or due > self._settled else 0
 
     def _missing(self, desk: LabelDesk) -> int:
@@ -148,11 +149,11 @@ class Asker:
         self._looked_at = time.monotonic()
         return self._config.ahead - desk.untouched(time.time())
 
-    def _choose(self, n: int, version: int) -> list[Pair]:
+    def _choose(self, n: int, at_random: bool) -> list[Pair]:
         clips = self._clips()
         if len(clips) < 2:
             return []
-        if self._config.query_selection == "random" or version == 0:
+        if self._config.query_selection == "random" or at_random:
             return random_pairs(clips, n, self._pairs, self._rng)
         candidates = random_pairs(clips, n * self._config.candidates, self._pairs, self._rng)
         return most_disputed(candidates, n, self._ensemble)

@@ -13,6 +13,7 @@ from prefrl.run_directory import RunError, write_bytes, write_json
 from prefrl.types import RewardSnapshot
 
 WEIGHTS, RECORD, RESUME = "reward.safetensors", "reward.json", "reward_resume.safetensors"
+FORMAT = 2  # of the tensors' names; 1 had no averages of pixels
 
 
 def save_reward(
@@ -27,6 +28,7 @@ def save_reward(
     write_bytes(folder / WEIGHTS, safetensors.numpy.save(tensors))
     write_bytes(folder / RESUME, trainer_state)
     record = {
+        "format": FORMAT,
         "version": snapshot.version,
         "n_labels": snapshot.n_labels,
         "pause_at_env_step": snapshot.pause_at_env_step,
@@ -58,6 +60,8 @@ def load_reward(folder: Path) -> SavedReward:
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if dict(record).get("format", 1) != FORMAT:
+            raise ValueError("another version of prefrl saved it, whose networks were others")
         tensors = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
         means, deviations = tensors.pop("means"), tensors.pop("deviations")
         if not all(

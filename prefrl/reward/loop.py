@@ -181,7 +181,7 @@ class RewardLoop:
         with self.stopwatch("train"):
             if self.config.predictor.error_rate == "measured":
                 self.trainer.error_rate = self.store.measured_error_rate(USUAL_ERROR_RATE)
-            measured = self.trainer.fit(self.ring, epochs, self._look_after_people)
+            measured = self.trainer.fit(self.ring, epochs, self._look_around)
         self.store.mark_trained(self._position)
         self.validation_accuracy = measured["reward/validation_accuracy"]
         with self.stopwatch("publish"):
@@ -191,13 +191,16 @@ class RewardLoop:
         self.reporter.progress({"reward": "looking for answers"})
         self._log(measured)
 
-    def _look_after_people(self) -> None:
-        """Put pairs before them while a round is trained: it may last longer than their pairs."""
+    def _look_around(self) -> None:
+        """While a round is trained: take in clips, so that the queue keeps none of long ago, and
+        put pairs before people, whose last ones the round may outlast.
+        """
+        self._receive()
         if self.desk is not None:
-            self._receive()
-            # It waits for the snapshot that is being made: nothing is to be given up yet.
+            # It waits for the snapshot that is being made: nothing is to be given up yet. And
+            # while weights move, their batch-norm statistics are behind: nobody disputes.
             policy = replace(self._policy_state(), waits=False)
-            self.asker.ask(policy, self.version, more=False)
+            self.asker.ask(policy, self.version, more=False, at_random=True)
 
     def _normalise(self) -> dict[str, float]:
         """Normalise the ensemble over recent clips; how well it follows the true reward there."""
@@ -211,6 +214,8 @@ class RewardLoop:
         }
 
     def _publish(self) -> None:
+        if self.version == 0:
+            self.asker.schedule = self.asker.schedule.starting_at(self.env_step)
         self.version += 1
         settled = self.answered + self.asker.given_up
         waits = self.config.label.wait and settled >= self.config.initial_labels

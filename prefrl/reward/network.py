@@ -1,7 +1,8 @@
 """The predictor's network: all members of the ensemble side by side, as one batch.
 
 Member m owns a group of channels of each convolution and a slice of each dense layer, so members
-share no weight and no statistic, yet a minibatch passes through all of them in one call.
+share no weight, and nothing but how inputs are standardised, yet a minibatch passes through all of
+them in one call.
 
 Source: Christiano et al. 2017, appendix A: convolutions 7x7, 5x5, 3x3, 3x3 with strides 3, 2, 1, 1
 and 16 filters each, batch norm and dropout on each, then a dense layer of 64; on vectors two dense
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from prefrl.config import RewardConfig
 from prefrl.keypoints import Keypoints
+from prefrl.pixels import StandardPixels
 from prefrl.reward.inputs import InputSpec
 
 CONVOLUTIONS = ((7, 3), (5, 2), (3, 1), (3, 1))  # (kernel, stride); paper, appendix A.2
@@ -95,12 +97,14 @@ class RewardNetwork(nn.Module):
         self.members, self.autocast = config.members, autocast
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
         self.keypoints: Keypoints | None = None
+        self.standard: StandardPixels | None = None
         features, widths = 0, list(config.hidden)
         if spec.spaces.is_image and config.keypoints:
             side = spec.spaces.observation_shape[1:]
             self.keypoints = Keypoints(config.keypoints, spec.channels, side, config.members)
             features = self.keypoints.size
         elif spec.spaces.is_image:
+            self.standard = StandardPixels(spec.spaces.observation_shape[1:], autocast)
             features, widths = self._build_convolutions(spec, config.batch_norm), [DENSE]
         sizes = [features + spec.vector_size, *widths, 1]
         self.dense = nn.ModuleList(
@@ -138,6 +142,15 @@ class RewardNetwork(nn.Module):
         """Vectors as they enter the dense layers. Normalised here and only here."""
         return ((vectors - self.input_mean) / self.input_deviation).clamp(-10, 10)
 
+    def entering(self, images: Tensor) -> Tensor:
+        """What convolutions meet of raw images; `[B, M, F]` what dense layers do of keypoints."""
+        if self.keypoints is not None:
+            points: Tensor = self.keypoints(images)
+            return points.transpose(0, 1)
+        assert self.standard is not None
+        pixels: Tensor = self.standard(images)
+        return pixels
+
     def weight_squares(self) -> Tensor:
         """`[M]`: each member's sum of squared weights (no biases, no batch-norm scales, and no
         filters of keypoints, whose size changes nothing).
@@ -149,12 +162,10 @@ class RewardNetwork(nn.Module):
         return torch.stack(squares).sum(0)
 
     def _features(self, images: Tensor, dropout: PairDropout | None) -> Tensor:
-        """`[M, B, F] float32` from the encoder, where pixels are scaled: here or in `Keypoints`."""
+        """`[M, B, F] float32` from the encoder; raw pixels come in."""
+        x = self.entering(images)
         if self.keypoints is not None:
-            points: Tensor = self.keypoints(images)
-            return points
-        # Bytes are reordered before they are widened: half the memory to move.
-        x = images.contiguous(memory_format=torch.channels_last).to(self.autocast).div_(255)
+            return x.transpose(0, 1)
         with torch.autocast(x.device.type, self.autocast, self.autocast != torch.float32):
             for convolution, norm in zip(self.convolutions, self.norms, strict=True):
                 x = functional.leaky_relu(norm(convolution(x)), LEAK, inplace=True)

@@ -2,10 +2,12 @@
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from prefrl.config import Config
+
+NEVER = 2**62  # an environment step that no run reaches
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,10 @@ class LabelSchedule:
         initial: L0, labels due before the policy learns.
         budget: L, labels of the whole run.
         end_step: The step by which all are due.
-        half_rate_step: H; at this step the rate is half of the first. Unused by `constant`.
+        half_rate_step: H; so many steps after the start the rate is half of the first. Unused by
+            `constant`.
         kind: `decay` or `constant`.
+        start_step: Where the policy begins to learn; until then only the initial labels are due.
     """
 
     initial: int
@@ -25,6 +29,7 @@ class LabelSchedule:
     end_step: int
     half_rate_step: float
     kind: Literal["decay", "constant"]
+    start_step: int = 0
 
     @classmethod
     def from_config(cls, config: Config) -> "LabelSchedule":
@@ -37,24 +42,32 @@ class LabelSchedule:
             kind=config.label.schedule,
         )
 
+    def starting_at(self, env_step: int) -> "LabelSchedule":
+        """The same for a policy that begins to learn at this step."""
+        return replace(self, start_step=env_step)
+
     def due(self, env_step: int) -> int:
-        """Labels due at a step: L0 + (L - L0) ln(1 + t/H) / ln(1 + T/H).
+        """Labels due at a step: L0 + (L - L0) ln(1 + t/H) / ln(1 + T/H), both from the start on.
 
         Source: integral of the paper's label rate, proportional to H / (t + H) (appendix A).
         """
+        if env_step < self.start_step:
+            return self.initial
         if env_step >= self.end_step:
             return self.budget
+        taken, all_steps = env_step - self.start_step, self.end_step - self.start_step
         if self.kind == "constant":
-            share = env_step / self.end_step
+            share = taken / all_steps
         else:
-            share = math.log1p(env_step / self.half_rate_step) / math.log1p(
-                self.end_step / self.half_rate_step
+            share = math.log1p(taken / self.half_rate_step) / math.log1p(
+                all_steps / self.half_rate_step
             )
         return self.initial + int((self.budget - self.initial) * share)
 
     def first_step_with(self, labels: int) -> int:
         """The first step at which at least so many labels are due."""
-        return bisect.bisect_left(range(self.end_step), labels, key=self.due)
+        last = max(self.start_step, self.end_step)
+        return bisect.bisect_left(range(last), labels, key=self.due)
 
     def pause_step(self, labels: int, round_labels: int) -> int:
         """Where a policy that was taught by so many labels waits for more.
@@ -65,6 +78,3 @@ class LabelSchedule:
         if labels >= self.budget:
             return NEVER
         return self.first_step_with(min(labels + round_labels + 1, self.budget))
-
-
-NEVER = 2**62  # an environment step that no run reaches

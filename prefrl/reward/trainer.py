@@ -1,20 +1,24 @@
 """Fits the ensemble to the preferences: one round is a fixed number of epochs."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from prefrl.config import RewardConfig
+from prefrl.metrics import entering
+from prefrl.pixels import newest_frames
 from prefrl.reward.calibration import calibration, calibration_error
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.loss import preference_loss, preference_probability
 from prefrl.reward.network import PairDropout, batch_norms
 from prefrl.reward.preferences import PreferenceRing
-from prefrl.reward.statistics import RunningStatistics
+from prefrl.statistics import RunningStatistics
 from prefrl.types import Clip, Preference
 
 # Pairs over which a round measures its losses, and re-estimates batch norm: enough for two digits,
@@ -56,17 +60,21 @@ class Trainer:
         self.l2 = torch.full((config.members,), config.l2_initial, device=ensemble.device)
         self.error_rate = USUAL_ERROR_RATE if config.error_rate == "measured" else config.error_rate
         self.rounds = 0
-        self._statistics = RunningStatistics(ensemble.spec.observation_size)
+        self._statistics = RunningStatistics(self._standardised_size())
         self._rng = np.random.default_rng(seed)
         generator = torch.Generator(ensemble.device).manual_seed(seed)
         self._dropout = PairDropout(config.dropout, config.dropout_masks == "shared", generator)
 
     def observe(self, clips: Sequence[Clip]) -> None:
-        """Take new clips into the statistics that normalise vector observations."""
-        if not self.ensemble.spec.observation_size:
+        """Take new clips into the statistics that standardise vector observations and pixels."""
+        size = self._statistics.mean.size
+        if not size:
             return
-        seen = self.ensemble.spec.of_clips(clips).vectors
-        self._statistics.update(seen[:, : self._statistics.mean.size])
+        seen = self.ensemble.spec.of_clips(clips)
+        if seen.images is None:
+            self._statistics.update(seen.vectors[:, :size])
+        else:
+            self._statistics.update(newest_frames(seen.images))
 
     def fit(
         self, ring: PreferenceRing, epochs: int, meanwhile: Callable[[], object] = lambda: None
@@ -136,7 +144,6 @@ class Trainer:
         inference_mode = torch.sigmoid(sums[:, 0] - sums[:, 1])[:, : training_mode.shape[1]]
         expected = preference_probability(sums, self.error_rate)
         bins = calibration(expected[held_out].numpy(), mu.expand_as(expected)[held_out].numpy())
-        seen = self._entering(clips[: self.config.batch_size])
         return {
             "reward/train_loss": _mean(training),
             "reward/validation_loss": _mean(validation),
@@ -149,18 +156,20 @@ class Trainer:
             "reward/weight_squares": float(self.ensemble.network.weight_squares().mean().detach()),
             "reward/train_inference_gap": float((training_mode - inference_mode).abs().mean()),
             "reward/prediction_deviation": float(rewards.std()),
-            "reward/input_min": float(seen.min()),
-            "reward/input_max": float(seen.max()),
+            **entering("reward/input", self._entering(clips[: self.config.batch_size])),
         }
 
-    def _entering(self, clips: list[Clip]) -> Tensor:
-        """What enters the network: normalised vectors, or pixels before they are scaled."""
+    @torch.no_grad()
+    def _entering(self, clips: list[Clip]) -> NDArray[np.float32]:
+        """`[B, ...]`: what convolutions meet, or dense layers where there are none."""
+        network, device = self.ensemble.network, self.ensemble.device
         inputs = self.ensemble.spec.of_clips(clips)
-        if inputs.images is not None:
-            return torch.from_numpy(inputs.images)
-        return self.ensemble.network.scaled(
-            torch.from_numpy(inputs.vectors).to(self.ensemble.device)
-        )
+        if inputs.images is None:
+            entered = network.scaled(torch.from_numpy(inputs.vectors).to(device))
+        else:
+            images = torch.from_numpy(inputs.images).to(device)
+            entered = network.entering(images)
+        return entered.float().cpu().numpy()
 
     def _adapt_l2(self, ratio: Tensor) -> None:
         """More L2 where a member overfits, less where it does not. Source: paper, section 2.2.3.
@@ -192,17 +201,30 @@ class Trainer:
         if not norms:
             return
         momentum = norms[0].momentum
+        self.ensemble.network.eval()
         for norm in norms:
+            norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # PyTorch: a plain average over all batches
-        self.ensemble.network.train()
         for start in range(0, len(pairs), self.config.batch_size):
             self._pair_sums(pairs[start : start + self.config.batch_size], None)
         for norm in norms:
             norm.momentum = momentum
 
+    def _standardised_size(self) -> int:
+        """Numbers of a step whose statistics are kept: vector observations, or a frame's pixels."""
+        spec = self.ensemble.spec
+        if self.ensemble.network.standard is None:
+            return spec.observation_size
+        return math.prod(spec.spaces.observation_shape[1:]) * self.config.standard_pixels
+
     def _set_input_statistics(self) -> None:
         network, size = self.ensemble.network, self._statistics.mean.size
+        if not self._statistics.count:
+            return
+        if network.standard is not None:
+            network.standard.set(self._statistics)
+            return
         network.input_mean[:size] = torch.from_numpy(self._statistics.mean)
         network.input_deviation[:size] = torch.from_numpy(self._statistics.deviation)
 

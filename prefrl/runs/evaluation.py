@@ -1,5 +1,6 @@
 """How good a policy is, and how well the predicted reward follows the true one."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,8 +99,10 @@ def policy_acts(model: OnPolicyAlgorithm, deterministic: bool = False) -> Act:
     venv = model.get_env()
     assert venv is not None
 
+    calls = itertools.count()
+
     def act(observations: NDArray[np.generic]) -> NDArray[np.generic]:
-        if model.use_sde:
+        if model.use_sde and next(calls) % model.sde_sample_freq == 0:
             model.policy.reset_noise(len(observations))
         normalised = venv.normalize_obs(observations)  # type: ignore[attr-defined]
         return model.predict(normalised, deterministic=deterministic)[0]

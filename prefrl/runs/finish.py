@@ -15,7 +15,7 @@ from prefrl.runs.trained import Trained
 def finish(loop: PolicyLoop, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
     """Evaluate the last policy and record one of its episodes."""
     config = loop.config
-    predictor = loop.predictor if loop.snapshot else None
+    predictor = loop.reward.predictor if loop.reward.snapshot else None
     reporter.progress({"policy": "evaluating"})
     found = evaluate(config, loop.model, predictor, config.evaluation_episodes)
     _log_clip_rewards(found, loop, run)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from prefrl.assignment import Assignment
-from prefrl.compute import placed, prepare
+from prefrl.compute import Placement, prepare
 from prefrl.config import Config
 from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.sheets import Sheets, make_sheets
@@ -45,14 +45,15 @@ def make_labeler(config: Config) -> Labeler | None:
 def make_trainer(
     config: Config,
     spaces: TaskSpaces,
-    device: torch.device,
-    autocast: torch.dtype,
+    placement: Placement,
     stopped: Callable[[], bool],
 ) -> Trainer:
     """A freshly initialised ensemble and its trainer."""
     generator = torch.Generator().manual_seed(config.seed)
     spec = InputSpec(spaces, config.predictor.inputs)
-    ensemble = RewardEnsemble(spec, config.predictor, device, autocast, generator)
+    ensemble = RewardEnsemble(
+        spec, config.predictor, placement.predictor, placement.autocast, generator
+    )
     return Trainer(ensemble, config.predictor, config.seed, stopped)
 
 
@@ -111,15 +112,16 @@ def pretrain(
 ) -> dict[str, Any]:
     """Fit an ensemble to the labels in the run's store, and save it as a run's reward."""
     config, run = assignment.config, RunDirectory(assignment.run_path)
-    device, autocast = prepare(config)
-    reporter.progress({"device": placed(config, device)})
-    trainer = make_trainer(config, assignment.spaces, device, autocast, stopped)
+    placement = prepare(config)
+    reporter.progress({"device": str(placement)})
+    trainer = make_trainer(config, assignment.spaces, placement, stopped)
     ring = PreferenceRing(config.predictor.ring, config.predictor.members)
     with LabelStore.open(run.labels) as store, Metrics(run, "reward") as metrics:
         for query_id, preference in store.changes_since(0).preferences.items():
             ring.set(query_id, preference)
         clips = store.newest_clips(config.label.pool_size)
-        trainer.observe(clips)
+        for clip in clips:  # of images all at once would take gigabytes
+            trainer.observe([clip])
         try:
             measured = trainer.fit(ring, config.predictor.pretrain_epochs)
         except Stopped:

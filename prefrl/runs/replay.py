@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout
-from prefrl.policy.vec_env import make_vec_env
+from prefrl.policy.vec_env import clip_rewards, end_penalty, make_vec_env
 from prefrl.run_directory import write_bytes, write_json
 from prefrl.runs.evaluation import CHUNK, Act, evaluation_seed, policy_acts
 from prefrl.runs.trained import Trained
@@ -37,20 +37,18 @@ class Episode:
     Attributes:
         pictures: L + 1 PNGs in the environment's own colours: before the first action, and after
             each. Frame t of a video shows `pictures[t]`.
-        trajectory: What the policy saw and did, and the true rewards: one clip of L steps.
+        trajectory: What the policy saw and did, and the rewards that an oracle compares (clipped,
+            with the penalty): one clip of L steps.
+        true: `[L] float32`, the environment's own reward.
         predicted: `[M, L] float32`, the normalised reward of each member; None for the baseline.
         best_possible: The best return from this start, None where nobody knows.
     """
 
     pictures: tuple[bytes, ...]
     trajectory: Clip
+    true: NDArray[np.float32]
     predicted: NDArray[np.float32] | None
     best_possible: float | None
-
-    @property
-    def true(self) -> NDArray[np.float32]:
-        """`[L] float32`, the environment's own reward."""
-        return self.trajectory.true_rewards
 
     @cached_property
     def disagreement(self) -> NDArray[np.float32] | None:
@@ -161,7 +159,9 @@ def play(
     env = dataclasses.replace(config.env, atari_backend="sb3")
     venv = make_vec_env(env, 1, seed, films=True)
     rng = np.random.default_rng(seed)
-    recorder = ClipRecorder(venv, env.clip_length, 0.0, False, lambda pair: False, rng)
+    recorder = ClipRecorder(
+        clip_rewards(venv, env), env.clip_length, 0.0, False, lambda pair: False, rng
+    )
     torch.manual_seed(seed)
     speed = float(venv.get_attr("frames_per_second")[0])
     act = act or policy_acts(trained.model, deterministic)
@@ -172,7 +172,7 @@ def play(
     # has converted, and need not convert them for every single observation.
     with torch.autocast(trained.model.device.type, enabled=False):
         for _ in range(episodes):
-            tape = _Tape(recorder, observations, trained.predictor)
+            tape = _Tape(recorder, observations, trained.predictor, end_penalty(env))
             while not tape.ended and len(tape.actions) != most_steps:
                 tape.step(act(tape.observations))
             played.append(tape.episode())
@@ -190,16 +190,18 @@ class _Tape:
         recorder: ClipRecorder,
         observations: NDArray[np.generic],
         predictor: RewardPredictor | None,
+        penalty: float,
     ) -> None:
         self.observations = observations  # `[1, ...]`, which the policy sees next
         self.ended = False
         self.actions: list[NDArray[np.generic]] = []
-        self._recorder, self._predictor = recorder, predictor
+        self._recorder, self._predictor, self._penalty = recorder, predictor, penalty
         first = observations[0]
         self._is_image = first.ndim == 3
         self._seen = list(first.copy()) if self._is_image else [first.copy()]
         self._before = len(self._seen) - 1  # frames of a stack that are older than the episode
         self._true: list[float] = []
+        self._compared: list[float] = []
         self._predicted: list[NDArray[np.float32]] = []
         self._pictures = [self._picture("picture")]
         self._best_possible: float | None = None
@@ -213,7 +215,11 @@ class _Tape:
         after = step.next_observations[0]
         self._seen.append((after[-1] if self._is_image else after).copy())
         self.actions.append(step.actions[0])
-        self._true.append(float(step.true_rewards[0]))
+        compared = float(step.true_rewards[0])
+        self._true.append(compared + infos[0].get("withheld", 0.0))
+        # As `HiddenEnds` has it; here the end shows.
+        ends_by_itself = self.ended and not infos[0].get("TimeLimit.truncated", False)
+        self._compared.append(compared - self._penalty * ends_by_itself)
         self._pictures.append(self._picture("last_picture" if self.ended else "picture"))
         if self.ended:
             self._best_possible = infos[0].get("best_possible_return")
@@ -231,11 +237,14 @@ class _Tape:
             starts=starts,
             actions=actions.astype(np.int64) if actions.ndim == 1
             else actions.reshape(len(actions), -1).astype(np.float32),
-            true_rewards=np.array(self._true, np.float32),
+            true_rewards=np.array(self._compared, np.float32),
             env_step=0,
         )  # fmt: skip
         predicted = np.concatenate(self._predicted, axis=1) if self._predicted else None
-        return Episode(tuple(self._pictures), trajectory, predicted, self._best_possible)
+        return Episode(
+            tuple(self._pictures), trajectory, np.array(self._true, np.float32), predicted,
+            self._best_possible,
+        )  # fmt: skip
 
     def _predict(self) -> None:
         steps: list[Step] = self._recorder.rollout

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from prefrl.compute import prepare
+from prefrl.compute import Placement, prepare, without_gpu
 from prefrl.config import Config
 from prefrl.policy.checkpoint import load_policy
 from prefrl.policy.environment import task_spaces
@@ -55,22 +54,20 @@ def load_trained(
         ConfigError: The configuration cannot be read or its environment cannot be made.
         RunError: There is no such checkpoint, or not the memory for its networks.
     """
-    config = config_of(run, imports)
-    device, autocast = prepare(config)
+    config = without_gpu(config_of(run, imports))
+    placement = prepare(config)
     venv = normalise(make_vec_env(config.env, 1, config.seed), config, training=False)
     try:
-        model = build_model(config, venv, device, autocast)
+        model = build_model(config, venv, placement)
     except (RuntimeError, MemoryError) as error:
         raise RunError(f"{run.path}: its policy cannot be built here: {_line(error)}") from error
     env_steps = load_policy(_folder(run, checkpoint), model)
     learned = rewards and config.reward == "learned"
-    predictor = load_ensemble(run, config, device, autocast) if learned else None
+    predictor = load_ensemble(run, config, placement) if learned else None
     return Trained(config, model, predictor, env_steps)
 
 
-def load_ensemble(
-    run: RunDirectory, config: Config, device: torch.device, autocast: torch.dtype
-) -> RewardEnsemble:
+def load_ensemble(run: RunDirectory, config: Config, placement: Placement) -> RewardEnsemble:
     """The last reward ensemble of a run.
 
     Raises:
@@ -83,7 +80,9 @@ def load_ensemble(
         for numbers in (snapshot.means, snapshot.deviations):
             if numbers.shape != (config.predictor.members,):
                 raise RuntimeError(f"{list(numbers.shape)} figures of normalisation")
-        return predictor_of(snapshot, spec, config.predictor, device, autocast)
+        return predictor_of(
+            snapshot, spec, config.predictor, placement.predictor, placement.autocast
+        )
     except (RuntimeError, MemoryError, TypeError, AttributeError) as error:
         raise RunError(f"no reward ensemble of this run's in {folder}: {_line(error)}") from error
 

@@ -50,7 +50,9 @@ def learning_curve(run: RunDirectory, result: dict[str, Any], theme: Theme = LIG
 def _title(run: RunDirectory, result: dict[str, Any]) -> str:
     if not result:
         return name_of(run)
-    return text(f"{result.get('env')}, seed {result.get('seed')}, {result.get('labels')} labels")
+    labels = result.get("labels")
+    teacher = "true reward" if labels is None else f"{labels} labels"
+    return text(f"{result.get('env')}, seed {result.get('seed')}, {teacher}")
 
 
 def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:

@@ -53,6 +53,8 @@ def fit(masks: str, batch_norm: bool, seed: int) -> dict[str, object]:
         torch.device("cpu"), autocast, torch.Generator().manual_seed(seed),
     )  # fmt: skip
     trainer = Trainer(ensemble, config, seed)
+    for clip in training:
+        trainer.observe([clip])
     row: dict[str, object] = {
         "masks": masks, "batch_norm": batch_norm, "seed": seed, "pairs": len(unseen),
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """Does the reward of `enduro-alongside` put drivers in the order in which a person would?
 
 Hypothesis: level with the others > full gas > at random > standing. Three episodes each, of 750
-decisions. Writes `results/enduro_drivers.csv`, all episodes.
+decisions; but for the random driver they differ in the no-ops at their beginning alone.
+Writes `results/enduro_drivers.csv`, all episodes.
 """
 
 import csv

@@ -22,6 +22,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from prefrl.compute import fast_format
+from prefrl.compute import fast_format, prepare
 from prefrl.config import Config, EnvConfig
 from prefrl.policy.films import FILM_SHARE, FilmStudio
 from prefrl.policy.model import build_model
@@ -99,9 +100,9 @@ def _train(config: Config, films: bool, offer: Callable[[ClipPair], bool]) -> tu
     recorder = ClipRecorder(venv, config.env.clip_length, 1.0, True, offer, rng, films)
     if recorder.studio is not None:
         recorder.studio.share = FILM_SHARE
-    autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    placement = prepare(replace(config, device="cpu", precision=fast_format()))
     normalised = normalise(recorder, config, training=True)
-    model = build_model(config, normalised, torch.device("cpu"), autocast)
+    model = build_model(config, normalised, placement)
     rollout = config.policy.n_steps * config.policy.n_envs
     model.learn(rollout)
     before, since = (recorder.env_steps, recorder.pairs_sent), time.perf_counter()

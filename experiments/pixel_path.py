@@ -72,6 +72,8 @@ def fit(seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(seed)
     ensemble = RewardEnsemble(spec, CONFIG, torch.device("cpu"), autocast, generator)
     trainer = Trainer(ensemble, CONFIG, seed)
+    for pair in ring.preferences:
+        trainer.observe([pair.left, pair.right])
     since = time.perf_counter()
     measured = trainer.fit(ring, EPOCHS)
     predicted = ensemble.clip_rewards(held_out).mean(0)

@@ -2,15 +2,20 @@
 
 Hypothesis: `prefrl train pong` reaches a mean true score of at least 18 in 20 evaluation episodes
 from at most 5,500 labels, for 3 of 3 seeds, each within 60 minutes on two cores, the two processes
-asynchronous. Seeds 0 to 2, chosen beforehand; settings were tuned on seeds from 100 on. Beside it
-the baseline on the true reward with the same settings, and a run each with 1,500 and 3,000 labels.
+asynchronous. Seeds 8 to 10, chosen beforehand. Beside it the baseline on the true reward with the
+same settings, and a run each with 1,500 and 3,000 labels.
 
-For each run: labels, steps and minutes at which the mean of the last 20 training episodes was first
-0, 10 and 18. Empty where it never was. And the memory that the two processes held in the middle and
-at the end of their work.
+Reported before: seeds 0 to 2, with pixels as they are (19.35, -2.15, 17.25), on which settings were
+then tuned, as on seeds from 100 on; seeds 3 to 5, with averages of pixels that were taken in
+another way (19.65, 20.05, 20.30); and seeds 6 and 7, with a label schedule that had 1,500 labels
+asked before the policy learned (20.55, 20.50).
 
-    python experiments/pong.py              # all of it, three to four hours
-    python experiments/pong.py 5500 0       # a part: a number of labels, or `true`, and a seed
+For each run: labels, steps and minutes at which the mean of the last 20 training episodes first
+reached 0, 10 and 18. Empty where it never did. And the memory that the two processes held in the
+middle and at the end of their work.
+
+    python experiments/pong.py              # all of it, two hours
+    python experiments/pong.py 5500 8       # a part: a number of labels, or `true`, and a seed
 """
 
 import sys
@@ -21,7 +26,7 @@ from seeds import counts, train_on_seeds, training_curve
 
 from prefrl.metrics import read_metrics
 
-SEEDS = (0, 1, 2)
+SEEDS = (8, 9, 10)
 SCORES = (0, 10, 18)
 
 
@@ -43,9 +48,10 @@ def memory(run: Path) -> dict[str, float]:
     """Gigabytes that each process held in the middle and at the end of its work."""
     held = {}
     for process in ("policy", "reward"):
+        path = run / "metrics" / f"timing-{process}.jsonl"
         rows = [
             row["memory/resident_bytes"] / 1e9
-            for row in read_metrics(run / "metrics" / f"timing-{process}.jsonl")
+            for row in (read_metrics(path) if path.exists() else ())  # the baseline has one process
             if row.get("memory/resident_bytes")
         ]
         if rows:

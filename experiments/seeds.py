@@ -30,8 +30,8 @@ def train_on_seeds(
 ) -> list[Any]:
     """One run a seed, one after the other; their results, which are written to `results/NAME.csv`.
 
-    The learning curve of the first seed is kept as `results/NAME.png`. `also` looks at a run that
-    finished for more columns.
+    The learning curve of the first seed is kept as `results/NAME.png`, if it finished. `also`
+    looks at a run that finished for more columns.
     """
     results, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +51,7 @@ def train_on_seeds(
                 rows[-1] |= also(run)
             print(rows[-1], flush=True)
             write_rows(name, " ".join(command).replace(f"--seed {seed}", "--seed SEED"), rows)
-            if seed == seeds[0]:
+            if seed == seeds[0] and results[-1]["status"] == "finished":
                 shutil.copy(run / "plots" / "learning_curve.png", RESULTS / f"{name}.png")
     return results
 

@@ -10,7 +10,7 @@ argument says how large a part.
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
 three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
-which sees 84x84 too.
+which sees 84x84.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting

@@ -31,8 +31,10 @@ from prefrl.reward.trainer import Trainer
 from prefrl.types import Clip, Preference, TaskSpaces
 
 LABELS, LENGTH, STACK, SIDE, BLOB, STAY = 500, 15, 4, 84, 8, 3
-# The paper's network: dropout 0.5, batch norm, adaptive L2. Learning rate and batch are ours.
-CONFIG = RewardConfig(inputs=("observation",), learning_rate=1e-3, batch_size=16)
+# The paper's network: pixels over 255, dropout 0.5, batch norm, adaptive L2. The rest is ours.
+CONFIG = RewardConfig(
+    inputs=("observation",), standard_pixels=False, learning_rate=1e-3, batch_size=16
+)
 EPOCHS = 12
 
 
@@ -72,8 +74,6 @@ def fit(seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(seed)
     ensemble = RewardEnsemble(spec, CONFIG, torch.device("cpu"), autocast, generator)
     trainer = Trainer(ensemble, CONFIG, seed)
-    for pair in ring.preferences:
-        trainer.observe([pair.left, pair.right])
     since = time.perf_counter()
     measured = trainer.fit(ring, EPOCHS)
     predicted = ensemble.clip_rewards(held_out).mean(0)

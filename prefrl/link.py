@@ -25,7 +25,11 @@ class PolicyLink(Protocol):
 
 
 class RewardLink(Protocol):
-    """The reward side's end. Neither call ever waits."""
+    """The reward side's end. No call ever waits."""
+
+    def waiting(self) -> float:
+        """Pairs that have arrived and were not received yet; nan where no system call tells."""
+        ...
 
     def receive(self) -> list[ClipPair]:
         """Pairs that have arrived, the oldest first; not always all of them."""

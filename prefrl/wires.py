@@ -95,6 +95,13 @@ class QueueToPolicy:
     def __init__(self, wires: Wires) -> None:
         self._pairs, self._snapshots = wires.pairs, wires.snapshots
 
+    def waiting(self) -> float:
+        """Pairs in the queue."""
+        try:
+            return self._pairs.qsize()
+        except NotImplementedError:  # macOS
+            return math.nan
+
     def receive(self) -> list[ClipPair]:
         """Take some of the pairs that have arrived: films take time, and a stop shall be soon."""
         return drain(self._pairs, most=PAIRS_AT_ONCE)
@@ -116,6 +123,10 @@ class InlineLink:
         """Keep the pair for the reward side's next turn."""
         self._pairs.append(pair)
         return True
+
+    def waiting(self) -> float:
+        """Pairs since the last turn."""
+        return len(self._pairs)
 
     def receive(self) -> list[ClipPair]:
         """All pairs since the last turn."""

@@ -40,11 +40,14 @@ class FakeLink:
     """What the policy would send, and what it would get."""
 
     def __init__(self) -> None:
-        self.waiting: list[ClipPair] = []
+        self.arriving: list[ClipPair] = []
         self.published: list[RewardSnapshot] = []
 
+    def waiting(self) -> float:
+        return len(self.arriving)
+
     def receive(self) -> list[ClipPair]:
-        pairs, self.waiting = self.waiting, []
+        pairs, self.arriving = self.arriving, []
         return pairs
 
     def publish(self, snapshot: RewardSnapshot) -> None:
@@ -81,7 +84,7 @@ class Side:
         """As the policy does, two by two; with films where people label."""
         films = (FILM, FILM) if self.loop.labeler is None else None
         for first, second in zip(clips[::2], clips[1::2], strict=True):
-            self.link.waiting.append(ClipPair(first, second, env_step, films))
+            self.link.arriving.append(ClipPair(first, second, env_step, films))
 
     def answers(self, n: int, answer: Answer = "left") -> None:
         """Somebody answers so many queries, the oldest first."""

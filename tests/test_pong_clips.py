@@ -32,6 +32,7 @@ class Fitted:
             torch.device("cpu"), number_format, torch.Generator().manual_seed(0),
         )  # fmt: skip
         self.trainer = Trainer(self.ensemble, config, seed=0)
+        self.trainer.observe(training)
         ring = PreferenceRing(config.ring, config.members)
         for preference in compared(training, LABELS):
             ring.set(preference.query_id, preference)
@@ -72,6 +73,7 @@ def fitted() -> Fitted:
 
 
 def test_500_labels_teach_which_of_two_unseen_clips_is_better(fitted):
+    assert fitted.ensemble.network.standard.deviation < 50  # pixels are standardised, as in runs
     assert len(fitted.unseen) > 100
     assert fitted.by_the_mean >= 0.85
 

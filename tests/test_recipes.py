@@ -159,6 +159,8 @@ PAPERS_FACTS = {
     "policy.ent_coef_end": 0.01,
     "policy.learning_rate": 7e-4,
     "policy.gae_lambda": 1.0,
+    "policy.standard_pixels": False,
+    "predictor.standard_pixels": False,
     "predictor.inputs": ("observation",),
     "predictor.members": 3,
     "predictor.dropout": 0.5,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrl.config import Config, LabelConfig
+from prefrl.config import Config, LabelConfig, PolicyConfig
 from prefrl.reward.schedule import NEVER, LabelSchedule
 
 DECAY = LabelSchedule(initial=50, budget=200, end_step=80_000, half_rate_step=1e5, kind="decay")
@@ -87,6 +87,18 @@ def test_the_last_round_is_waited_for(schedule, missing, round_labels):
     if labels < schedule.initial or missing > round_labels:
         return
     assert schedule.pause_step(labels, round_labels) == schedule.first_step_with(schedule.budget)
+
+
+@given(st.integers(0, 300), st.sampled_from([0.5, 0.9, 1.0]))
+def test_the_last_rollout_waits_for_the_last_label(random_steps, schedule_end):
+    config = Config(
+        total_timesteps=1000, policy=PolicyConfig(n_envs=4, n_steps=5),
+        label=LabelConfig(budget=40, round_labels=10, schedule_end=schedule_end),
+    )  # fmt: skip
+    schedule = LabelSchedule.from_config(config).starting_at(random_steps)
+    rollout = 4 * 5
+    last_begins = random_steps + ((1000 - random_steps) // rollout - 1) * rollout
+    assert all(schedule.pause_step(taught, 10) <= last_begins for taught in range(40))
 
 
 def test_a_runs_schedule_comes_from_its_settings():

@@ -1,6 +1,6 @@
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from prefrl.config import Config, EnvConfig, PolicyConfig
 from prefrl.metrics import Metrics
+from prefrl.policy import between_rollouts
 from prefrl.policy.loop import PolicyLoop, act_at_random, make_recorder
 from prefrl.policy.model import build_model
 from prefrl.policy.recorder import Step
@@ -169,7 +170,10 @@ def make_config(algo: str, terminations: str = "keep", **env: Any) -> Config:
     )
 
 
-def watch(model: OnPolicyAlgorithm) -> list[dict[str, np.ndarray]]:
+def watch(
+    model: OnPolicyAlgorithm,
+    before_update: Callable[[OnPolicyAlgorithm], None] = lambda model: None,
+) -> list[dict[str, np.ndarray]]:
     """What each rollout's buffer holds when the model begins to train on it."""
     buffers: list[dict[str, np.ndarray]] = []
     names = (
@@ -185,6 +189,7 @@ def watch(model: OnPolicyAlgorithm) -> list[dict[str, np.ndarray]]:
 
     def watched() -> None:
         buffers.append({name: getattr(model.rollout_buffer, name).copy() for name in names})
+        before_update(model)
         train()
 
     model.train = watched
@@ -192,7 +197,10 @@ def watch(model: OnPolicyAlgorithm) -> list[dict[str, np.ndarray]]:
 
 
 def with_substitution(
-    config: Config, folder: Any, predictor: StubPredictor
+    config: Config,
+    folder: Any,
+    predictor: StubPredictor,
+    before_update: Callable[[OnPolicyAlgorithm], None] = lambda model: None,
 ) -> tuple[PolicyLoop, FakeLink, list[dict[str, np.ndarray]]]:
     folder.mkdir()
     run, link = RunDirectory(folder), FakeLink()
@@ -201,7 +209,7 @@ def with_substitution(
             config, run, link, lambda snapshot: predictor, 0, ON_CPU,
             metrics, Silent(), lambda: False,
         )  # fmt: skip
-        buffers = watch(loop.model)
+        buffers = watch(loop.model, before_update)
         loop.learn()
     loop.venv.close()
     return loop, link, buffers
@@ -280,6 +288,31 @@ def test_the_baseline_learns_from_the_true_reward(tmp_path):
         loop, _, _ = with_substitution(config, tmp_path / str(scale), StubPredictor())
         weights.append(loop.model.policy.state_dict())
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_averages_of_pixels_stand_still_from_a_rollout_to_its_update(tmp_path, monkeypatch):
+    # Or the update would compare the policy with one that saw other pixels.
+    monkeypatch.setattr(between_rollouts, "LOOK_EVERY", 1)
+    config = make_config("ppo", "hide", image=True)
+    policy = dataclasses.replace(config.policy, standard_pixels=True, learning_rate=0.0)
+    config = dataclasses.replace(config, policy=policy)
+    deviations: list[float] = []
+
+    def compare(model: OnPolicyAlgorithm) -> None:
+        buffer, n_actions = model.rollout_buffer, config.policy.n_steps * config.policy.n_envs
+        with torch.no_grad():
+            values, log_probs, _ = model.policy.evaluate_actions(
+                torch.from_numpy(
+                    buffer.observations.reshape(n_actions, *model.observation_space.shape)
+                ),
+                torch.from_numpy(buffer.actions.reshape(n_actions)),
+            )
+        np.testing.assert_allclose(log_probs, buffer.log_probs.reshape(-1), atol=1e-5)
+        np.testing.assert_allclose(values[:, 0], buffer.values.reshape(-1), atol=1e-5)
+        deviations.append(float(model.policy.features_extractor.standard.deviation))
+
+    with_substitution(config, tmp_path / "run", StubPredictor(), before_update=compare)
+    assert len(set(deviations)) == ROLLOUTS  # and yet they move from one to the next
 
 
 def test_a_rollout_is_predicted_in_one_call(tmp_path):

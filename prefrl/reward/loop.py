@@ -77,7 +77,7 @@ class RewardLoop:
         self.env_step = self.version = self.clips_received = 0
         self.answered = store.answered()
         self.validation_accuracy = float("nan")
-        self._most_waiting = 0  # pairs found in the queue at once, since the last round
+        self._most_waiting = 0.0  # pairs found in the queue at once, since the last round
         self._last_count = (self.answered, time.perf_counter())
         self._pause = NEVER  # where the policy waits for the next snapshot
         self._position = 0  # in the store's sequence of answers
@@ -123,8 +123,8 @@ class RewardLoop:
         )
 
     def _receive(self) -> bool:
+        self._most_waiting = float(np.maximum(self._most_waiting, self.link.waiting()))
         pairs = self.link.receive()
-        self._most_waiting = max(self._most_waiting, len(pairs))
         for pair in pairs:
             self.env_step = max(self.env_step, pair.env_step)
             sheets = (None, None) if pair.films is None else map(make_sheets, pair.films)
@@ -259,7 +259,7 @@ class RewardLoop:
             },
             self.env_step,
         )
-        self._most_waiting = 0
+        self._most_waiting = 0.0
         self.reporter.progress({"validation_accuracy": self.validation_accuracy})
 
     def _label_rate(self, answered: int) -> float:

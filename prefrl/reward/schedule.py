@@ -33,11 +33,21 @@ class LabelSchedule:
 
     @classmethod
     def from_config(cls, config: Config) -> "LabelSchedule":
-        """The schedule of a run."""
+        """The schedule of a run.
+
+        All labels are due when the last rollout begins, at the latest: later ones teach nobody.
+        How many random steps come before the first rollout is not known here, so it may begin
+        anywhere within a rollout's length.
+        """
+        rollout = config.policy.n_steps * config.policy.n_envs
+        end_step = min(
+            int(config.label.schedule_end * config.total_timesteps),
+            config.total_timesteps - 2 * rollout + 1,
+        )
         return cls(
             initial=config.initial_labels,
             budget=config.label.budget,
-            end_step=max(1, int(config.label.schedule_end * config.total_timesteps)),
+            end_step=max(1, end_step),
             half_rate_step=config.label.half_rate_fraction * config.total_timesteps,
             kind=config.label.schedule,
         )

@@ -4,6 +4,8 @@ Policies: `prefrl train pong`, preferences on (three members, labels and trainin
 and all used), counted from the first snapshot on; and SB3 with `make_atari_env` as it comes, on the
 true reward, 8 environments in one process or 16 in processes of their own, whichever is faster.
 Equal steps of each environment a rollout, equal epochs and batches. In turn, five times; medians.
+Steps, labels and epochs are scaled down together: the predictor reads a label every 13 steps, as
+in a whole run of the recipe (every 14), and chooses each among as many candidates.
 The recipe's frames are smaller than stock's 84x84, which is a good part of the difference: 84 as an
 argument says how large a part.
 
@@ -49,7 +51,7 @@ from prefrl.types import TaskSpaces
 
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
-STEPS, LABELS = 16_000, 30
+STEPS, LABELS, ROUND, EPOCHS = 16_000, 60, 10, 8
 PONG = RECIPES["pong"].config
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
@@ -60,7 +62,8 @@ def train(algo: str, run: Path) -> dict[str, float]:
     """One run from preferences: its speed, and where its time went."""
     command = [
         PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS), "--labels",
-        str(LABELS), "--label.initial-fraction", "0.33", "--label.round-labels", "10",
+        str(LABELS), "--label.initial-fraction", "0.5", "--label.round-labels", str(ROUND),
+        "--predictor.round-epochs", str(EPOCHS),
         "--evaluation-episodes", "1", "--env.time-limit", "400", "--run-dir", str(run),
         "--env.image-size", str(SIDE),
     ]  # fmt: skip
@@ -178,11 +181,12 @@ def make_trainer(members: int) -> Trainer:
 
 
 def main() -> None:
+    since = time.perf_counter()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         figures = policies(ROUNDS, Path(folder)) | rewards(ROUNDS, Path(folder))
     median = {name: statistics.median(values) for name, values in figures.items()}
-    write(figures)
+    write(figures, time.perf_counter() - since)
     for line, (value, wanted) in compared(median).items():
         print(f"{line:58} {value:8.2f}   {wanted}")
 
@@ -210,11 +214,11 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
     }  # fmt: skip
 
 
-def write(figures: Figures) -> None:
-    """All measurements, with what machine they were made on."""
+def write(figures: Figures, seconds: float) -> None:
+    """All measurements, with what machine they were made on and how long that took."""
     name = "speed" if PONG.env.image_size == SIDE else f"speed_{SIDE}"
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# python experiments/speed.py {ROUNDS} {SIDE}; {machine()}\n")
+        file.write(f"# python experiments/speed.py {ROUNDS} {SIDE}; {machine()}; {seconds:.0f} s\n")
         writer = csv.writer(file)
         writer.writerow(("what", "median", "each"))
         for name, values in figures.items():

@@ -1,6 +1,9 @@
 """The command line. Help appears at once: torch and SQLAlchemy are imported where they are used."""
 
 import json
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +117,8 @@ class EvaluateOptions:
 
     run: RunPath
     """A finished run's directory."""
+    checkpoint: str = "last"
+    """`last`, `best` (by the true return), or the steps of a numbered one."""
     episodes: int | None = None
     """How many; by default as many as at the end of the run."""
     seed: int | None = None
@@ -129,6 +134,24 @@ AnyTaskOptions = TypeVar("AnyTaskOptions", bound=TaskOptions)
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(args)
+        finally:
+            sys.stdout.flush()  # at the interpreter's exit it would be too late to catch anything
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in it
+        return 128 + signal.SIGPIPE
+    except ValueError as error:  # ConfigError, RunError, StoreError: the user's to mend
+        if type(error).__module__.split(".")[0] not in ("prefrl", "labeler_ui"):
+            raise
+        print(f"prefrl: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(args: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "label": _label,
@@ -143,21 +166,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         "reproduce": _reproduce,
         "plot": _plot,
     }
-    try:
-        if not args or args[0] in ("-h", "--help", "help"):
-            print(_help(), end="")
-            return 0
-        if args[0] == "--version":
-            print(f"prefrl {__version__}")
-            return 0
-        if args[0] not in commands:
-            raise ConfigError(f"unknown command {args[0]!r}{nearest(args[0], commands)}")
-        return commands[args[0]](args[1:])
-    except ValueError as error:  # ConfigError, RunError, StoreError: the user's to mend
-        if type(error).__module__.split(".")[0] not in ("prefrl", "labeler_ui"):
-            raise
-        print(f"prefrl: {error}", file=sys.stderr)
-        return 2
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help(), end="")
+        return 0
+    if args[0] == "--version":
+        print(f"prefrl {__version__}")
+        return 0
+    if args[0] not in commands:
+        raise ConfigError(f"unknown command {args[0]!r}{nearest(args[0], commands)}")
+    return commands[args[0]](args[1:])
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader, such as `head`, has seen enough."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
 
 
 def _train(args: list[str]) -> int:
@@ -226,7 +250,9 @@ def _evaluate(args: list[str]) -> int:
     find_modules_here(options.env_import)
     from prefrl.start import evaluate
 
-    return evaluate(options.run, options.episodes, options.seed, options.env_import)
+    return evaluate(
+        options.run, options.checkpoint, options.episodes, options.seed, options.env_import
+    )
 
 
 def _replay(args: list[str]) -> int:

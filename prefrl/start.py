@@ -129,8 +129,10 @@ def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     return _run(run, {"reward": processes.pretrain_process}, assignment, True)
 
 
-def evaluate(run_path: Path, episodes: int | None, seed: int | None, imports: Sequence[str]) -> int:
-    """Evaluate the last policy of a run, and print what was found as JSON.
+def evaluate(
+    run_path: Path, checkpoint: str, episodes: int | None, seed: int | None, imports: Sequence[str]
+) -> int:
+    """Evaluate a saved policy of a run, and print what was found as JSON.
 
     Raises:
         ConfigError: It needs modules that are not among the imports.
@@ -139,7 +141,8 @@ def evaluate(run_path: Path, episodes: int | None, seed: int | None, imports: Se
     run = open_run(run_path)
     from prefrl.runs.trained import evaluate_run
 
-    print(json.dumps(finite(evaluate_run(run, episodes, seed, imports)), indent=2))
+    found = evaluate_run(run, checkpoint, episodes, seed, imports)
+    print(json.dumps(finite(found), indent=2))
     return 0
 
 
@@ -305,5 +308,10 @@ def _report(
         rows.append(("TensorBoard", f"tensorboard --logdir {run.tensorboard}"))
     for name, value in rows:
         console.print(f"{name:>15}  {value}", soft_wrap=True)
+    if returns and record["labels_unused"]:
+        unused = (
+            f"{record['labels_unused']} of {config.label.budget} labels never reached the policy"
+        )
+        console.print(f"warning: {unused}", style="yellow", soft_wrap=True)
     if verdict := no_better_than_random(record):
         console.print(f"warning: {verdict}", style="yellow", soft_wrap=True)

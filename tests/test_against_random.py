@@ -24,7 +24,7 @@ def test_better_is_to_be_more_than_two_standard_errors_above(final, random, bett
     verdict = no_better_than_random({"true_return": final, "random_return": random})
     assert (verdict == "") == better
     if not better:
-        assert verdict.startswith("no better than a random policy: a true return of ")
+        assert verdict.startswith("not clearly better than a random policy: a true return of ")
 
 
 @pytest.mark.parametrize(

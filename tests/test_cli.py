@@ -1,6 +1,7 @@
 """What a person types wrongly costs one line; what he types rightly wins over file and recipe."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from training import PREFRL
 
 from prefrl.cli import main
 from prefrl.config import Config, EnvConfig, RewardConfig
@@ -125,8 +127,9 @@ def test_the_help_of_a_command_names_its_settings(command, setting, capsys):
 @pytest.mark.parametrize(
     ("command", "plain"),
     [
-        ("evaluate", "RUN [--episodes INT] [--seed INT]"), ("replay", "RUN"), ("export", "RUN"),
-        ("label", "RUN"), ("plot", "RUN"), ("reproduce", "RUN"), ("compare", "RUN ..."),
+        ("evaluate", "RUN [--checkpoint STR] [--episodes INT] [--seed INT]"),
+        ("replay", "RUN"), ("export", "RUN"), ("label", "RUN"), ("plot", "RUN"),
+        ("reproduce", "RUN"), ("compare", "RUN ..."),
         ("runs", "[DIR]"), ("runs show", "RUN"), ("runs prune", "RUN ..."), ("serve", "[DIR]"),
         ("train pendulum", "--label.rationality FLOAT"),
     ],
@@ -145,6 +148,19 @@ def test_what_may_be_none_can_be_set_to_none_again(folder, settings):
     line = ("train", "pendulum", "--config", "a.toml")
     assert settings(*line)["label"]["rationality"] == 3
     assert settings(*line, "--label.rationality", "None")["label"]["rationality"] is None
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "train pendulum --help", "train pendulum --print-config"]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(line):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [PREFRL, *line.split()], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_the_version_is_one_line(capsys):

@@ -10,7 +10,7 @@ from prefrl_envs import EnduroAlongside, enduro
 from labeler_ui.instructions import GENERAL, instructions_for
 from prefrl.config import EnvConfig
 from prefrl.policy.camera import check_can_be_filmed, make_filmed_env
-from prefrl.policy.environment import task_spaces
+from prefrl.policy.environment import exact_form, task_spaces
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.types import TaskSpaces
 
@@ -122,6 +122,13 @@ def test_seeds_reproduce_and_begin_differently():
 
 def test_it_keeps_to_gymnasiums_rules():
     check_env(gymnasium.make(ID, render_mode="rgb_array", max_frames=40).unwrapped)
+
+
+def test_its_exact_form_has_what_was_not_said_too():
+    arguments = exact_form(EnvConfig(id=ID, arguments=("max_frames=40",)))["arguments"]
+    assert arguments == {
+        "frame_skip": "4", "max_frames": "40", "pass_cost": "5.0", "render_mode": "None",
+    }  # fmt: skip
 
 
 def test_it_can_be_trained_on_and_labelled_by_people():

@@ -7,23 +7,31 @@ training, as here, tell screens hardly apart: there it is 4 to 6% of what their 
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import ale_py
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from policy_side import FakeLink, Silent
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from prefrl.compute import Placement, fast_format
+from prefrl.config import Config
+from prefrl.metrics import Metrics
 from prefrl.pixels import newest_frames
+from prefrl.policy.environment import task_spaces
+from prefrl.policy.loop import PolicyLoop
 from prefrl.policy.model import build_model
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.recipes import RECIPES
+from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.network import RewardNetwork
+from prefrl.run_directory import RunDirectory
 from prefrl.statistics import RunningStatistics
 from prefrl.types import TaskSpaces
 
@@ -91,15 +99,28 @@ def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
     return steps / (time.perf_counter() - since)
 
 
-@pytest.mark.alone
-def test_pong_is_learned_faster_than_by_stock_sb3_in_one_process_with_one_thread():
-    torch.set_num_threads(1)
-    full_size = replace(PONG.env, image_size=84)  # as stock's
-    ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs
+def from_preferences(config: Config, folder: Path) -> float:
+    """Steps a second of the policy's loop: clips are cut and rewards predicted for every step."""
     number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
-    games = make_vec_env(full_size, ours.n_envs, 0)
-    fast = steps_per_s(build_model(PONG, games, Placement(CPU, CPU, number_format)).learn, steps)
-    games.close()
+    spec = InputSpec(task_spaces(config.env), config.predictor.inputs)
+    ensemble = RewardEnsemble(spec, config.predictor, CPU, number_format)
+    with Metrics(RunDirectory(folder), "policy") as metrics:
+        loop = PolicyLoop(
+            config, RunDirectory(folder), FakeLink(), lambda snapshot: ensemble, 0,
+            Placement(CPU, CPU, number_format), metrics, Silent(), lambda: False,
+        )  # fmt: skip
+        loop.learn()
+    loop.venv.close()
+    assert loop.steps_per_s is not None
+    return loop.steps_per_s
+
+
+@pytest.mark.alone
+def test_pong_is_learned_from_preferences_faster_than_by_stock_sb3_on_one_thread(tmp_path):
+    torch.set_num_threads(1)
+    ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs
+    full_size = replace(PONG.env, image_size=84)  # as stock's
+    fast = from_preferences(replace(PONG, env=full_size, total_timesteps=2 * steps), tmp_path)
     gymnasium.register_envs(ale_py)
     stock_games = VecFrameStack(make_atari_env("PongNoFrameskip-v4", ours.n_envs, seed=0), 4)
     stock_model = PPO(

@@ -167,6 +167,8 @@ def run(tmp_path_factory) -> RunDirectory:
 
 
 def test_a_run_with_keypoints_is_saved_and_evaluated(run, capsys):
+    assert main(["evaluate", str(run.path), "--checkpoint", "best"]) == 2
+    assert "no policy" in capsys.readouterr().err
     assert main(["evaluate", str(run.path), "--episodes", "2"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["true_return"]["episodes"] == 2

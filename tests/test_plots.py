@@ -76,7 +76,7 @@ def test_the_learning_curve_is_the_recorded_return(run):
     top, bottom, labels = learning.learning_curve(run, RESULT)
     points = [[1000.0 * i, value] for i, value in enumerate(RETURNS, start=1)]
     assert drawn(top)["true return, training"] == points
-    assert {"best possible: 80.0", "random policy: −5.0"} < set(drawn(top))
+    assert {"best possible in evaluation: 80.0", "random policy: −5.0"} < set(drawn(top))
     assert not top.texts  # which a curve could strike through
     assert drawn(bottom)["accuracy on held-out labels"][0] == [1000, 0.8]
     assert [y for _, y in np.transpose(labels.lines[0].get_data())] == [10, 10, 20, 20, 20]

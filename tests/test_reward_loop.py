@@ -212,6 +212,8 @@ def test_where_many_initial_answers_are_incomparable_more_are_asked_for(make_sid
     (snapshot,) = side.link.published
     assert snapshot.n_labels == 34  # 10 at first, then rounds of 6 until 10 could be compared
     assert len(side.loop.ring) == 11
+    assert len(side.listener.warnings) == 1
+    assert "only 3 of the initial answers say" in side.listener.warnings[0]
 
 
 def test_repeats_do_not_train(make_side):

@@ -95,7 +95,9 @@ def test_an_exported_image_policy_plays_the_same_game_elsewhere(tmp_path, capsys
         tmp_path / "run", "ALE/Pong-v5", env_time_limit=150, env_atari_backend="sb3"
     )
     path, environment, notes = exported(run, capsys)
-    assert notes == []
+    assert notes == [
+        "note: `import ale_py; gymnasium.register_envs(ale_py)` registers the environment"
+    ]
     done = run_python(ELSEWHERE, "ppo", path, environment, "1", "2", str(SEED))
     assert done.returncode == 0, done.stderr
     trained = load_trained(run)

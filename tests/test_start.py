@@ -47,7 +47,7 @@ def test_a_policy_no_better_than_a_random_one_is_called_so_in_the_last_line(begi
     returns = {"mean": -67.04, "sd": 4.0, "min": -70.0, "max": -60.0, "episodes": 20}
     begin(Outcome(summary={"true_return": returns, "random_return": {**returns, "mean": -66.0}}))
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "warning: no better than a random policy: a true return of -67.0 against -66.0"
+        "warning: not clearly better than a random policy: a true return of -67.0 against -66.0"
     )
 
 

@@ -1,6 +1,6 @@
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from placements import ON_CPU
+from policy_side import FakeLink, Silent
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
@@ -20,7 +21,6 @@ from prefrl.policy.model import build_model
 from prefrl.policy.recorder import Step
 from prefrl.policy.substitution import predict_rollout
 from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise
-from prefrl.reward.schedule import NEVER
 from prefrl.run_directory import RunDirectory
 from prefrl.types import ClipPair, RewardSnapshot
 
@@ -111,23 +111,6 @@ class StepByStep(VecEnvWrapper):
         return observations, rewards, dones, infos
 
 
-class FakeLink:
-    """A reward side that has a snapshot at once, and takes all clips."""
-
-    def __init__(self) -> None:
-        self.pairs: list[ClipPair] = []
-        none = np.zeros(2)
-        self._snapshot: RewardSnapshot | None = RewardSnapshot(1, b"", none, none, 10, NEVER)
-
-    def offer(self, pair: ClipPair) -> bool:
-        self.pairs.append(pair)
-        return True
-
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        snapshot, self._snapshot = self._snapshot, None
-        return snapshot
-
-
 class NarrowLink:
     """A reward side that takes a pair only now and then."""
 
@@ -144,13 +127,6 @@ class NarrowLink:
 
     def latest_snapshot(self) -> RewardSnapshot | None:
         return None
-
-
-class Silent:
-    def progress(self, values: Mapping[str, float | str]) -> None: ...
-
-    def warn(self, text: str) -> None:
-        raise AssertionError(text)
 
 
 def make_config(algo: str, terminations: str = "keep", **env: Any) -> Config:

@@ -1,6 +1,7 @@
 """One environment in the form that the policy sees, and the shapes it has. Imports no torch."""
 
 import importlib
+import inspect
 import json
 import os
 from typing import Any
@@ -100,13 +101,14 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
             "clip_rewards": config.clip_rewards,
         }
     env = _make_registered(config, None)
-    made = env.spec
+    made, parameters = env.spec, inspect.signature(type(env.unwrapped)).parameters.values()
     env.close()
     assert made is not None
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     return {
         "id": config.id,
         "entry_point": str(spec.entry_point),
-        "arguments": {name: repr(value) for name, value in made.kwargs.items()},
+        "arguments": {name: repr(value) for name, value in (defaults | made.kwargs).items()},
         "max_episode_steps": made.max_episode_steps,
         "box_actions": "scaled to -1 .. 1",
         "clip_rewards": config.clip_rewards,

@@ -77,6 +77,7 @@ class RewardLoop:
         self.env_step = self.version = self.clips_received = 0
         self.answered = store.answered()
         self.validation_accuracy = float("nan")
+        self._said_too_little = False
         self._most_waiting = 0.0  # pairs found in the queue at once, since the last round
         self._last_count = (self.answered, time.perf_counter())
         self._pause = NEVER  # where the policy waits for the next snapshot
@@ -139,8 +140,14 @@ class RewardLoop:
         return bool(pairs)
 
     def _ask(self) -> bool:
-        before = self.asker.given_up
-        asked = self.asker.ask(self._policy_state(), self.version, more=self._knows_too_little())
+        before, more = self.asker.given_up, self._knows_too_little()
+        if more and not self._said_too_little:
+            self._said_too_little = True
+            self.reporter.warn(
+                f"only {len(self.ring)} of the initial answers say which clip is better or that "
+                f"both are equal: until {LEAST_INITIAL_LABELS} do, more pairs are asked"
+            )
+        asked = self.asker.ask(self._policy_state(), self.version, more=more)
         if self.asker.given_up > before and self.trainer.rounds:
             self._publish()  # the policy may go on
         return asked

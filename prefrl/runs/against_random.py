@@ -24,7 +24,8 @@ def no_better_than_random(result: Mapping[str, Any]) -> str:
         return ""
     if mean - by_chance > STANDARD_ERRORS * math.hypot(_error(final), _error(random)):
         return ""
-    return f"no better than a random policy: a true return of {mean:.1f} against {by_chance:.1f}"
+    means = f"a true return of {mean:.1f} against {by_chance:.1f}"
+    return f"not clearly better than a random policy: {means}"
 
 
 def _error(returns: Any) -> float:

@@ -15,6 +15,8 @@ from typing import Any, get_args
 from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.run_status import RunStatus, State, status_of
 
+UNREADABLE = "config.json?"  # in place of an environment
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -24,7 +26,7 @@ class Entry:
         run: Its directory.
         name: Of that directory.
         question: What the run was to answer.
-        env: The environment's id.
+        env: The environment's id, or `UNREADABLE`.
         seed: Of the run.
         status: `running`, `finished`, `stopped`, `failed` or `lost`.
         doing: What a running one does now.
@@ -87,7 +89,7 @@ def entry_of(run: RunDirectory) -> Entry:
         run=run.path,
         name=name_of(run),
         question=text(origin.get("note")),
-        env=text(environment.get("id")) if isinstance(environment, dict) else "",
+        env=text(environment.get("id")) if isinstance(environment, dict) else UNREADABLE,
         seed=None if seed is None else int(seed),
         status=status.state if status.state in get_args(State) else "failed",
         doing=text(status.doing),

@@ -191,6 +191,8 @@ def _environment(env: EnvConfig, spec: EnvSpec, is_image: bool) -> str:
 
 def _remarks(trained: Trained, observed: spaces.Space[Any]) -> list[str]:
     remarks = []
+    if is_atari(trained.config.env.id):
+        remarks.append("`import ale_py; gymnasium.register_envs(ale_py)` registers the environment")
     modules = list(trained.config.env.import_modules)
     modules += ["prefrl_envs"] if trained.config.env.id.startswith("prefrl/") else []
     remarks += [f"`import {module}` registers the environment" for module in modules]

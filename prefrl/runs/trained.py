@@ -101,10 +101,14 @@ def _folder(run: RunDirectory, checkpoint: str) -> Path:
 
 
 def evaluate_run(
-    run: RunDirectory, episodes: int | None, seed: int | None, imports: Sequence[str] = ()
+    run: RunDirectory,
+    checkpoint: str,
+    episodes: int | None,
+    seed: int | None,
+    imports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Evaluate a run's last policy anew; see `summary`."""
-    trained = load_trained(run, imports=imports)
+    """Evaluate a run's saved policy anew; see `summary`."""
+    trained = load_trained(run, checkpoint, imports)
     episodes = episodes or trained.config.evaluation_episodes
     found = evaluate(trained.config, trained.model, trained.predictor, episodes, seed)
     return summary(found, trained.config.env.clip_length)

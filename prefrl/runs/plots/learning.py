@@ -56,11 +56,13 @@ def _title(run: RunDirectory, result: dict[str, Any]) -> str:
 
 
 def _paint_bounds(axes: Axes, result: dict[str, Any], theme: Theme) -> None:
-    """What the best possible and a random policy get, where they are known."""
-    for key, colour in (("best_possible", theme.lines[2]), ("random_return", theme.ink)):
+    """What the best possible and a random policy get in the evaluation's episodes, if known."""
+    for key, name, colour in (
+        ("best_possible", "best possible in evaluation", theme.lines[2]),
+        ("random_return", "random policy", theme.ink),
+    ):
         value = mean_of(result.get(key))
         if value is not None:
-            name = key.replace("_return", " policy").replace("_", " ")
             # In the legend: beside the line, a curve would cross it. The sign is that of the axis.
             label = f"{name}: {value:,.1f}".replace("-", "−")
             axes.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)

@@ -159,7 +159,10 @@ def _grey(clip: Clip) -> NDArray[np.uint8]:
 
 
 def _charts(clip: Clip, among: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Each number of a vector as a curve up to each step, on the scale of some `[N, D]`."""
+    """Each number of a vector as a curve up to each step, on the scale of some `[N, D]`.
+
+    On top, in their colours, stand the places of these numbers in the vector, counted from 0.
+    """
     height, width = CHART
     low, high = among.min(0), among.max(0)
     scaled = (clip.observations - low) / np.where(high > low, high - low, 1.0)
@@ -167,10 +170,14 @@ def _charts(clip: Clip, among: NDArray[np.generic]) -> NDArray[np.uint8]:
     canvases = np.full((len(scaled), height, width, 3), 24, np.uint8)
     for t, canvas in enumerate(canvases):
         for number, curve in enumerate(scaled.T):
-            y = height - 8 - curve * (height - 16)
+            y = height - 8 - curve * (height - 36)
             points = np.stack([x, y], axis=1).astype(np.int32)
             hue = np.array([[[180 * number // scaled.shape[1], 130, 230]]], np.uint8)
             colour = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0].tolist()
             cv2.polylines(canvas, [points[: t + 1]], False, colour, 2, cv2.LINE_AA)
             cv2.circle(canvas, points[t].tolist(), 4, colour, -1, cv2.LINE_AA)
+            place = (8 + int(number * min(26, (width - 16) / scaled.shape[1])), 16)
+            cv2.putText(
+                canvas, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA
+            )
     return canvases

@@ -53,7 +53,7 @@ FAST = Config(
         # that differ are right with it, 0.66 to 0.70 without (pixels over 255).
         dropout=0.0, learning_rate=5e-4, pretrain_epochs=20, round_epochs=2,
     ),
-    # Half of the labels within a fifth of the steps: the policy changes most there.
+    # Nearly half of the labels within a fifth of the steps: the policy changes most there.
     label=LabelConfig(
         budget=5500, initial_fraction=500 / 5500, round_labels=250, half_rate_fraction=0.2,
         schedule_end=0.7,

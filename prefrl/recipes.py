@@ -84,8 +84,8 @@ RECIPES: Mapping[str, Recipe] = {
                 inputs=("next_observation",), target_deviation=0.05, target_mean=-3.0,
                 learning_rate=1e-3,
             ),
-            # Few random steps, and a reward that soon stands still.
-            label=LabelConfig(initial_fraction=0.25, schedule_end=0.3),
+            # A reward that soon stands still.
+            label=LabelConfig(initial_fraction=0.4, schedule_end=0.3),
             total_timesteps=50_000,
         ),
         "swing the pendulum up and hold it",

@@ -99,7 +99,7 @@ class QueueToPolicy:
         """Pairs in the queue."""
         try:
             return self._pairs.qsize()
-        except NotImplementedError:  # macOS
+        except NotImplementedError:  # macOS counts no semaphores
             return math.nan
 
     def receive(self) -> list[ClipPair]:

@@ -104,7 +104,9 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
     made, parameters = env.spec, inspect.signature(type(env.unwrapped)).parameters.values()
     env.close()
     assert made is not None
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    # Plain values: the text of others has addresses in it, which differ from run to run.
+    plain = (str, int, float, bool, type(None))
+    defaults = {p.name: p.default for p in parameters if isinstance(p.default, plain)}
     return {
         "id": config.id,
         "entry_point": str(spec.entry_point),

@@ -133,12 +133,16 @@ def test_a_return_of_training_is_told_from_that_of_the_evaluation(tmp_path, caps
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": ' * 9999, "null", '{"env": 3}'])
-def test_files_that_make_no_sense_cost_a_run_its_figures_not_the_list(tmp_path, content, listed):
+def test_files_that_make_no_sense_cost_a_run_its_figures_not_the_list(
+    tmp_path, content, listed, capsys
+):
     archived(tmp_path / "good", started="2026")
     odd = archived(tmp_path / "odd", result=None)
     for path in (odd.config, odd.provenance, odd.result, odd.status):
         path.write_text(content)
     assert listed(tmp_path) == ["good", "odd"]
+    assert main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(" config.json? ") == 1
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, "\x1b[31m", 1e300, True, None, -1, 10**400])

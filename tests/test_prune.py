@@ -120,8 +120,9 @@ def test_a_run_that_goes_on_is_left_alone(run, capsys):
     assert names(run) >= REST | DERIVED
 
 
-def test_a_project_that_has_a_config_of_its_own_is_left_alone(tmp_path, capsys):
-    (tmp_path / "config.json").write_text('{"model": "x"}')
+@pytest.mark.parametrize("config", ['{"model": "x"}', '{"env": {"name": "x"}}', "not JSON"])
+def test_a_project_that_has_a_config_of_its_own_is_left_alone(tmp_path, capsys, config):
+    (tmp_path / "config.json").write_text(config)
     (tmp_path / "plots").mkdir()
     assert main(["runs", "prune", str(tmp_path), "--whole", "--labels", "--yes"]) == 2
     assert "not one of prefrl" in capsys.readouterr().err

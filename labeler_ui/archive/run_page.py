@@ -76,7 +76,7 @@ def shown(value: Any) -> str:
 
 def _head(entry: Entry) -> Facts:
     return [
-        ("environment", entry.env),
+        ("environment", entry.shown_env),
         ("seed", number(entry.seed)),
         (", ".join(filter(None, ("true return", entry.return_of))),
          minus(number(entry.true_return, 1))),

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.run_status import RunStatus, State, status_of
 
-UNREADABLE = "config.json?"  # in place of an environment
+UNREADABLE = "config.json?"  # shown in place of an environment
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Entry:
         run: Its directory.
         name: Of that directory.
         question: What the run was to answer.
-        env: The environment's id, or `UNREADABLE`.
+        env: The environment's id; empty where the configuration is not one of prefrl.
         seed: Of the run.
         status: `running`, `finished`, `stopped`, `failed` or `lost`.
         doing: What a running one does now.
@@ -51,6 +51,11 @@ class Entry:
     return_of: str
     wall_s: float | None
     started_at: str
+
+    @property
+    def shown_env(self) -> str:
+        """The environment's id, or that there is none to be read."""
+        return self.env or UNREADABLE
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON holds it."""
@@ -89,7 +94,7 @@ def entry_of(run: RunDirectory) -> Entry:
         run=run.path,
         name=name_of(run),
         question=text(origin.get("note")),
-        env=text(environment.get("id")) if isinstance(environment, dict) else UNREADABLE,
+        env=text(environment.get("id")) if isinstance(environment, dict) else "",
         seed=None if seed is None else int(seed),
         status=status.state if status.state in get_args(State) else "failed",
         doing=text(status.doing),

@@ -36,7 +36,7 @@ def runs_table(entries: Sequence[Entry], width: int | None) -> Table:
     columns: dict[str, list[str]] = {
         "name": [entry.name for entry in entries],
         "question": [entry.question for entry in entries],
-        "environment": [entry.env for entry in entries],
+        "environment": [entry.shown_env for entry in entries],
         "seed": [number(entry.seed) for entry in entries],
         "status": [entry.status for entry in entries],
         "labels": [number(entry.labels) for entry in entries],

@@ -182,7 +182,7 @@ def test_a_policy_no_better_than_a_random_one_is_called_so(folder, visitor):
     good = archived(folder / "good")
     bad = archived(folder / "bad", result={**RESULT, "true_return": {"mean": -9.0, "sd": 1.0}})
     assert "random policy:" not in visitor.text(visitor.page_of(good))
-    said = "No better than a random policy: a true return of −9.0 against −5.0"
+    said = "Not clearly better than a random policy: a true return of −9.0 against −5.0"
     assert f'<p class="warning">{said}</p>' in visitor.text(visitor.page_of(bad))
 
 

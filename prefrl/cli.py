@@ -138,7 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(args)
         finally:
-            sys.stdout.flush()  # at the interpreter's exit it would be too late to catch anything
+            if sys.stdout is not None:  # closed by whoever started us
+                sys.stdout.flush()  # at the interpreter's exit it is too late to catch anything
     except BrokenPipeError:
         if not _nobody_reads():
             raise

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import arg
 
 from prefrl.arguments import RunPath, RunPaths, parse
 from prefrl.config import ConfigError
+from prefrl.console import ReportConsole
 from prefrl.run_directory import finite, read_object
 from prefrl.runs.archive import names_of
 from prefrl.runs.comparison import Group, final_return, group_runs, interval_note
@@ -56,7 +56,7 @@ def compare(args: list[str]) -> int:
     if options.json:
         print(json.dumps(finite(_as_json(names, differences, groups, found, pictures)), indent=2))
         return 0
-    console = Console(highlight=False)
+    console = ReportConsole()
     console.print(differences_table(names, differences), "")
     console.print(_returns_table(groups, found))
     if note := interval_note(found):

@@ -109,7 +109,7 @@ def export(args: list[str]) -> int:
     try:
         exported = export_sb3(trained, path)
     except OSError as error:
-        raise RunError(f"{path}: {error.strerror}") from error
+        raise RunError(f"{error.filename or path}: {error.strerror or error}") from error
     print(path)
     if exported.statistics:
         print(exported.statistics)

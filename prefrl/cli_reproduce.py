@@ -11,6 +11,7 @@ from tyro.conf import arg
 
 from prefrl.arguments import RunPath, find_modules_here, parse
 from prefrl.config import Config, ConfigError
+from prefrl.console import ReportConsole
 from prefrl.provenance import provenance
 from prefrl.run_directory import RunDirectory, RunError, read_object
 from prefrl.runs.archive import name_of, text
@@ -50,7 +51,7 @@ def reproduce(args: list[str]) -> int:
     old = open_run(options.run)
     config, origin = config_of(old, options.env_import), read_object(old.provenance)
     _refuse_other_sources(origin, options)
-    console = Console(highlight=False)
+    console = ReportConsole()
     _show_differences(config, origin, console)
     if options.check:
         return 0

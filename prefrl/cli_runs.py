@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from prefrl.arguments import FolderPath, RunPath, RunPaths, parse
 from prefrl.config import ConfigError
+from prefrl.console import ReportConsole
 from prefrl.run_directory import RunDirectory, RunError, finite
 from prefrl.run_status import State
 from prefrl.runs.archive import Entry, entry_of, find_runs, names_of
@@ -99,7 +98,7 @@ def runs(args: list[str]) -> int:
 
 
 def _print_list(entries: list[Entry]) -> None:
-    console = Console(highlight=False)
+    console = ReportConsole()
     if not entries:
         console.print("no such run")
         return
@@ -141,7 +140,7 @@ def _show(args: list[str]) -> int:
         if options.json:
             print(json.dumps(finite(record), indent=2))
         else:
-            Console(highlight=False).print(record_table(record))
+            ReportConsole().print(record_table(record))
     except RecursionError as error:
         raise RunError(f"{run.path}: a record of it is nested too deeply") from error
     return 1 if record.get("changed_outputs") else 0
@@ -155,7 +154,7 @@ def _prune(args: list[str]) -> int:
         raise ConfigError("--labels: labels go only with the whole run, add --whole")
     chosen = list(dict.fromkeys(RunDirectory.open(path.resolve()) for path in options.runs))
     parts = {run: prunable(run, options.whole, options.labels) for run in chosen}
-    console = Console(highlight=False)
+    console = ReportConsole()
     console.print(parts_table([part for found in parts.values() for part in found]))
     if not any(parts.values()):
         return 0

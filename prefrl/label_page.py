@@ -12,6 +12,7 @@ from labeler_ui.server import Address, link, listen, serve, until_told
 from prefrl.assignment import PageAssignment
 from prefrl.config import ConfigError, LabelConfig
 from prefrl.config_file import load_config
+from prefrl.console import ReportConsole
 from prefrl.labels.desk import LabelDesk
 from prefrl.labels.schema import UnknownId
 from prefrl.labels.store import LabelStore
@@ -70,7 +71,7 @@ def serve_page(
     Raises:
         RunError, ConfigError, StoreError, ServerError: It cannot be served.
     """
-    run, console = RunDirectory.open(path), Console(highlight=False)
+    run, console = RunDirectory.open(path), ReportConsole()
     label = load_config(run.config).label
     _check_name(invite)
     served = read_object(run.page)

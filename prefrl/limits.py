@@ -105,7 +105,10 @@ def check(config: Config) -> None:
         raise ConfigError(
             "predictor.target_mean: below 0 it would pay to end early (--terminations)"
         )
-    if config.env.terminations == "penalty" and "observation" not in config.predictor.inputs:
+    inputs = config.predictor.inputs
+    sees_the_next_alone = "next_observation" in inputs and "observation" not in inputs
+    learned = config.reward == "learned"
+    if learned and config.env.terminations == "penalty" and sees_the_next_alone:
         raise ConfigError(
             "env.terminations: the predictor sees only the next observation, which after a hidden "
             "end is the next episode's first, and would take the penalty to be for that: add "

@@ -17,6 +17,7 @@ from labeler_ui.server import (
     until_told,
 )
 from labeler_ui.settings import Site
+from prefrl.console import ReportConsole
 
 OWNER = "owner"  # who started the run or the page, as a labeler too
 
@@ -37,7 +38,7 @@ def serve_to_owner(
     Raises:
         ServerError: It cannot be served there.
     """
-    console, token = Console(highlight=False), secrets.token_urlsafe(32)  # 256 bits
+    console, token = ReportConsole(), secrets.token_urlsafe(32)  # 256 bits
     with listen(address) as listening:
         site = site_of(listening, address.host)
         app = make_app(site, only(OWNER, token))

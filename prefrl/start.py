@@ -21,6 +21,7 @@ from prefrl.assignment import Assignment
 from prefrl.compute import fast_format
 from prefrl.config import LEAST_INITIAL_LABELS, Config, ConfigError
 from prefrl.config_file import load_config, to_dict
+from prefrl.console import RunConsole
 from prefrl.display import Display
 from prefrl.label_page import open_page, pairs_waiting
 from prefrl.labels.store import LabelStore
@@ -222,6 +223,7 @@ def _make_run(
     task = config.env.id.split("/")[-1].lower()
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     path = request.run_dir or Path("runs") / (request.name or made)
+    environment = exact_form(config.env)
     run = RunDirectory.create(path)
     StatusFile(run)  # before there is a configuration, which makes it a run: one that goes on
     started_as = {
@@ -231,7 +233,7 @@ def _make_run(
     }
     write_json(run.config, to_dict(config))
     origin = provenance(config.seed, request.note, config.env.import_modules)
-    write_json(run.provenance, origin | started_as | {"environment": exact_form(config.env)})
+    write_json(run.provenance, origin | started_as | {"environment": environment})
     write_source(run, config.env.import_modules)
     return run
 
@@ -254,7 +256,7 @@ def _run(
     learned: bool,
     listening: tuple[socket.socket, str] | None = None,
 ) -> int:
-    config, console, log = assignment.config, Console(highlight=False), RunLog(run)
+    config, console, log = assignment.config, RunConsole(), RunLog(run)
     log.write(f"started: {', '.join(targets)}")
     console.print(f"run {run.path}", soft_wrap=True)
     write_settings(run, config)
@@ -309,9 +311,11 @@ def _report(
     for name, value in rows:
         console.print(f"{name:>15}  {value}", soft_wrap=True)
     if returns and record["labels_unused"]:
-        unused = (
-            f"{record['labels_unused']} of {config.label.budget} labels never reached the policy"
-        )
-        console.print(f"warning: {unused}", style="yellow", soft_wrap=True)
+        never = config.label.budget - record["labels"]
+        too_late = record["labels_unused"] - never
+        for count, what in ((never, "were never given"), (too_late, "came too late to teach")):
+            if count > 0:
+                text = f"warning: {count} of {config.label.budget} labels {what}"
+                console.print(text, style="yellow", soft_wrap=True)
     if verdict := no_better_than_random(record):
         console.print(f"warning: {verdict}", style="yellow", soft_wrap=True)

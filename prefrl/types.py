@@ -276,7 +276,7 @@ class RewardSnapshot:
         weights: safetensors bytes: every member's weights and the statistics of its inputs.
         means: `[M] float64`, each member's mean reward over recent clips.
         deviations: `[M] float64`, each member's standard deviation over them, with a floor.
-        n_labels: How many labels had been given when it was sent.
+        n_labels: How many labels were known when its round began.
         pause_at_env_step: From this step on more labels are overdue than the schedule lets pass,
             so the policy waits here for a newer snapshot.
     """

@@ -7,7 +7,13 @@ import pytest
 from gymnasium import spaces
 
 from prefrl.config import ConfigError, EnvConfig
-from prefrl.policy.environment import decision_seconds, fingerprint, make_env, task_spaces
+from prefrl.policy.environment import (
+    decision_seconds,
+    exact_form,
+    fingerprint,
+    make_env,
+    task_spaces,
+)
 from prefrl.policy.vec_env import make_vec_env
 from prefrl.types import TaskSpaces
 
@@ -259,6 +265,16 @@ def test_arguments_reach_the_environment_and_a_wrong_one_is_refused():
         make_env(EnvConfig(id=id, arguments=("frame_skp=10",)))
     with pytest.raises(ConfigError, match="NAME=VALUE"):
         make_env(EnvConfig(id=id, arguments=("frame_skip",)))
+
+
+def test_an_exact_form_has_what_its_maker_passes_and_nothing_that_differs_from_run_to_run():
+    def make(length=50, reward=len, render_mode=None):
+        return gym.make("CartPole-v1", max_episode_steps=length).unwrapped
+
+    gym.register("made/Cart-v0", entry_point=make, kwargs={"reward": max})
+    assert exact_form(EnvConfig(id="made/Cart-v0"))["arguments"] == {
+        "length": "50", "render_mode": "None",
+    }  # fmt: skip
 
 
 def test_an_environment_that_cannot_render_can_be_trained_on():

@@ -102,6 +102,8 @@ def test_a_penalty_wants_a_predictor_that_sees_what_came_before_the_end():
     blind = replace(config.predictor, inputs=("action", "next_observation"))
     with pytest.raises(ConfigError, match=r"add observation to --predictor\.inputs"):
         check(replace(config, predictor=blind))
+    check(replace(config, predictor=blind, reward="true"))
+    check(replace(config, predictor=replace(blind, inputs=("action",))))
 
 
 def test_ppo_needs_two_steps_a_rollout_and_a2c_one():

@@ -296,6 +296,13 @@ def test_what_sb3_did_not_save_is_named(content, tmp_path):
         load_sb3(tmp_path / "x.zip")
 
 
+def test_files_that_are_not_there_are_said_to_be_so(plain, tmp_path):
+    for files in ((tmp_path / "x.zip",), (plain, tmp_path / "x.pkl")):
+        with pytest.raises(RunError) as said:
+            load_sb3(*files)
+        assert str(said.value) == f"{files[-1]}: No such file or directory"
+
+
 def test_policies_for_other_tasks_or_of_other_algorithms_are_refused(plain, tmp_path):
     DQN("MlpPolicy", "CartPole-v1", device="cpu", buffer_size=10).save(tmp_path / "dqn.zip")
     with pytest.raises(RunError, match="only PPO and A2C"):

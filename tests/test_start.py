@@ -51,6 +51,17 @@ def test_a_policy_no_better_than_a_random_one_is_called_so_in_the_last_line(begi
     )
 
 
+def test_labels_that_taught_nobody_are_told_from_those_that_nobody_gave(begin, capsys):
+    returns = {"mean": -67.0, "sd": 4.0, "min": -70.0, "max": -60.0, "episodes": 20}
+    evaluated = {"true_return": returns, "random_return": {**returns, "mean": -90.0}}
+    begin(Outcome(summary=evaluated | {"labels": 190, "labels_unused": 13}))
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert warnings == [
+        "warning: 10 of 200 labels were never given",
+        "warning: 3 of 200 labels came too late to teach",
+    ]
+
+
 def test_a_run_is_never_seen_as_lost_while_it_starts(run, begin, monkeypatch):
     seen = []
 

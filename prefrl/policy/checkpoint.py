@@ -63,11 +63,20 @@ def load_policy(folder: Path, model: OnPolicyAlgorithm) -> int:
             venv.obs_rms.count = float(weights.pop("vec.count"))
         for name in [n for n in weights if n.startswith("features_extractor.")]:
             weights |= {f"{prefix}_{name}": weights[name] for prefix in ("pi", "vf")}
-        model.policy.load_state_dict(weights)
+        _load_weights(model, weights)
         return int(record["env_steps"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())  # torch's is long
-        raise RunError(f"no policy of this run's in {folder}: {reason:.200}") from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise RunError(f"no policy of this run's in {folder}: {error}") from error
+
+
+def _load_weights(model: OnPolicyAlgorithm, weights: dict[str, torch.Tensor]) -> None:
+    try:
+        model.policy.load_state_dict(weights)
+    except RuntimeError as error:  # torch's text is long
+        raise ValueError(
+            "its tensors are not those of the network that the run's settings describe; perhaps "
+            "another version of prefrl saved it"
+        ) from error
 
 
 def _moments(model: OnPolicyAlgorithm) -> dict[str, torch.Tensor]:

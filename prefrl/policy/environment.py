@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import prefrl_envs  # noqa: F401  registers our environments
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.config_file import nearest
@@ -101,20 +102,30 @@ def exact_form(config: EnvConfig) -> dict[str, Any]:
             "clip_rewards": config.clip_rewards,
         }
     env = _make_registered(config, None)
-    made, parameters = env.spec, inspect.signature(type(env.unwrapped)).parameters.values()
+    made = env.spec
     env.close()
     assert made is not None
-    # Plain values: the text of others has addresses in it, which differ from run to run.
+    arguments = _defaults_of(spec) | made.kwargs
+    # The text of other values has addresses in it, which differ from run to run.
     plain = (str, int, float, bool, type(None))
-    defaults = {p.name: p.default for p in parameters if isinstance(p.default, plain)}
     return {
         "id": config.id,
         "entry_point": str(spec.entry_point),
-        "arguments": {name: repr(value) for name, value in (defaults | made.kwargs).items()},
+        "arguments": {n: repr(v) for n, v in arguments.items() if isinstance(v, plain)},
         "max_episode_steps": made.max_episode_steps,
         "box_actions": "scaled to -1 .. 1",
         "clip_rewards": config.clip_rewards,
     }
+
+
+def _defaults_of(spec: EnvSpec) -> dict[str, Any]:
+    """What the maker of an environment passes where nothing is said."""
+    maker: Any = spec.entry_point
+    try:
+        signature = inspect.signature(load_env_creator(maker) if isinstance(maker, str) else maker)
+    except (TypeError, ValueError):  # it tells nobody, as some that are not written in Python
+        return {}
+    return {name: parameter.default for name, parameter in signature.parameters.items()}
 
 
 def fingerprint(config: EnvConfig, task: TaskSpaces) -> dict[str, Any]:

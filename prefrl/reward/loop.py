@@ -141,7 +141,7 @@ class RewardLoop:
 
     def _ask(self) -> bool:
         before, more = self.asker.given_up, self._knows_too_little()
-        if more and not self._said_too_little:
+        if more and self.asker.left > 0 and not self._said_too_little:
             self._said_too_little = True
             self.reporter.warn(
                 f"only {len(self.ring)} of the initial answers say which clip is better or that "

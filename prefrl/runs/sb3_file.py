@@ -52,6 +52,8 @@ def load_sb3(path: Path, statistics: Path | None = None) -> Sb3Policy:
         model = (PPO if "clip_range" in names else A2C).load(path, device="cpu")
     except RunError:
         raise
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # pickles fail in ways of their own
         raise RunError(f"{path} is no policy that SB3 saved: {error}") from error
     return Sb3Policy(model, None if statistics is None else _load_statistics(statistics))
@@ -60,6 +62,8 @@ def load_sb3(path: Path, statistics: Path | None = None) -> Sb3Policy:
 def _load_statistics(path: Path) -> VecNormalize:
     try:
         statistics = pickle.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror or error}") from error
     except Exception as error:
         raise RunError(f"{path} is nothing that VecNormalize saved: {error}") from error
     if not isinstance(statistics, VecNormalize):

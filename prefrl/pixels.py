@@ -24,7 +24,8 @@ class StandardPixels(nn.Module):
 
     Most of a screen stays as it is: Pong's pixels deviate from their averages by 5 of 255. Without
     this a network first has to learn to look past what it always sees, which took the policy ten
-    times as many steps. A module that was told of no statistics gives bytes as shares of 255.
+    times as many steps on one seed. A module that was told of no statistics gives bytes as shares
+    of 255, as the policy's in its first rollout.
 
     # Differs from the paper: it has the pixels as they are.
 

@@ -61,16 +61,16 @@ def fit_to_true_rewards(trainer: Trainer, ring: PreferenceRing, seed: int) -> No
     """As many passes over as many steps as a fit to the labels takes."""
     trainer._set_input_statistics()
     ensemble, rng = trainer.ensemble, np.random.default_rng(seed)
-    clips = [clip for pair in ring.preferences for clip in (pair.left, pair.right)]
-    true = np.stack([clip.true_rewards for clip in clips])
-    targets = torch.from_numpy((true - true.mean()) / true.std())
-    size = 2 * trainer.config.batch_size
+    pairs, size = ring.preferences, trainer.config.batch_size
+    all_true = np.stack([clip.true_rewards for pair in pairs for clip in (pair.left, pair.right)])
     for _ in range(EPOCHS):
         ensemble.network.train()
-        order = rng.permutation(len(clips))
-        for rows in np.array_split(order, len(order) // size + 1):
-            inputs = ensemble.spec.of_clips([clips[row] for row in rows])
-            off = ensemble.forward(inputs, trainer._dropout) - targets[rows].flatten()
+        for rows in np.array_split(rng.permutation(len(pairs)), len(pairs) // size + 1):
+            # All left clips first: so dropout has one mask for both of a pair.
+            clips = [pairs[row].left for row in rows] + [pairs[row].right for row in rows]
+            true = np.stack([clip.true_rewards for clip in clips])
+            targets = torch.from_numpy((true - all_true.mean()) / all_true.std()).flatten()
+            off = ensemble.forward(ensemble.spec.of_clips(clips), trainer._dropout) - targets
             trainer.optimiser.zero_grad()
             off.square().mean(1).sum().backward()
             trainer.optimiser.step()

@@ -22,13 +22,13 @@ class Game:
     """
 
     task: str
-    state: str = "runs; not learned yet"
+    state: str = "runs; not run whole yet"
     fast_steps: int = FAST_STEPS
 
 
 GAMES = {
     "BeamRider": Game("shoot ships in BeamRider"),
-    "Breakout": Game("break the wall in Breakout"),
+    "Breakout": Game("break the wall in Breakout", "32 by the one seed that was run"),
     "Enduro": Game("overtake in Enduro"),
     "Pong": Game("win at Pong", "18 of 21 by 3 of 3 seeds", 1_500_000),
     "Qbert": Game("recolour the pyramid in Qbert"),

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 
 from prefrl.recipes import RECIPES
 
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 def main() -> None:

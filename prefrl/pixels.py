@@ -53,5 +53,8 @@ class StandardPixels(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """`[B, C, H, W]` in channels-last layout; from pixels of 0 to 255."""
         # Bytes are reordered before they are widened: half the memory to move.
-        x = pixels.contiguous(memory_format=torch.channels_last).to(self.dtype)
-        return (x - self.mean.to(self.dtype)).div_(self.deviation).clamp_(-LIMIT, LIMIT)
+        x = pixels.contiguous(memory_format=torch.channels_last).to(self.dtype, copy=True)
+        # Laid out as the pixels are: one mean for all channels takes several times as long.
+        mean = self.mean.to(self.dtype).expand(1, *x.shape[1:])
+        mean = mean.contiguous(memory_format=torch.channels_last)
+        return x.sub_(mean).div_(self.deviation).clamp_(-LIMIT, LIMIT)

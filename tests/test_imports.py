@@ -35,6 +35,7 @@ LAYERS = [
         "pixels",
         "statistics",
         "display",
+        "console",
         "assignment",
     },
     {"labels", "policy", "reward"},

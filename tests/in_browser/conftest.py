@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 from labelled_run import TOKENS, LabelledRun, make_run
 from page_server import READY, Open, Server
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+# The page looks at the run every 5 s, which is as long as Playwright would wait.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def from_preferences(config: Config, folder: Path) -> float:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("side", "times"), [(PONG.env.image_size, 1.5), (84, 1.0)])  # stock's: 84
+@pytest.mark.parametrize(("side", "times"), [(PONG.env.image_size, 1.5), (84, 1.2)])  # stock's: 84
 def test_pongs_policy_loop_is_faster_than_stock_sb3_on_one_thread(tmp_path, side, times):
     torch.set_num_threads(1)
     ours, steps = PONG.policy, 2 * PONG.policy.n_steps * PONG.policy.n_envs

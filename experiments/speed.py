@@ -4,10 +4,12 @@ Policies: `prefrl train pong` while its reward process trains a round (500 label
 so that both work all the time; and SB3 with `make_atari_env` as it comes, on the true reward, 8
 environments in one process or 16 in processes of their own, whichever is faster. Equal steps of
 each environment a rollout, equal epochs and batches. In turn, five times; medians. A whole run of
-Pong reads a label every 15 steps, one of the other games every 36, and its policy waits where the
-reward process does not keep up: what it sustains is the smaller of the policy's steps a second and
-15, or 36, times the labels that are read a second. The recipe's frames are smaller than stock's
-84x84, which is a good part of the difference: 84 as an argument says how large a part.
+Pong reads a label every 15 steps, one of the other games every 36, in rounds that are longer than
+the one timed here; and its policy waits where the reward process does not keep up. What it sustains
+is therefore the smaller of the policy's steps a second and those for which the reward process has
+its work done: reading labels, and what comes once a round (measuring, choosing, publishing).
+The recipe's frames are smaller than stock's 84x84, which is a good part of the difference: 84 as an
+argument says how large a part.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
@@ -66,9 +68,18 @@ def reads(config: Config) -> list[int]:
     return [predictor.round_epochs * min(labels, predictor.ring) for labels in rings]
 
 
-def sustained(config: Config, steps_per_s: float, reads_per_s: float) -> float:
+def round_seconds(algo: str, config: Config, median: dict[str, float]) -> float:
+    """Seconds of a whole run's mean round, from those of a run that reads fewer labels in one."""
+    end = median["end of a round, s"]
+    read_s = (median[f"{algo} round_s"] - end) / (PONG.predictor.round_epochs * LABELS)
+    return statistics.mean(reads(config)) * read_s + end + median[f"{algo} publish_s"]
+
+
+def sustained(algo: str, config: Config, median: dict[str, float]) -> float:
     """Steps a second of a whole run, whose policy waits where the reward process is too slow."""
-    return min(steps_per_s, reads_per_s * config.total_timesteps / sum(reads(config)))
+    a_round = round_seconds(algo, config, median) + median["choosing a round's queries, s"]
+    busy = len(reads(config)) * a_round
+    return min(median[f"{algo} steps_per_s"], config.total_timesteps / busy)
 
 
 def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
@@ -87,13 +98,11 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
     beside = [row for row in policy if row["wall_clock_s"] <= trained_until]
     first, last = beside[0], beside[-1]
     steps_per_s = (last["step"] - first["step"]) / (last["wall_clock_s"] - first["wall_clock_s"])
-    reads_per_s = PONG.predictor.round_epochs * LABELS / reward[0]["time/train_s"]
     spent = phases(last)
     return {
         "steps_per_s": steps_per_s,
-        "reads_per_s": reads_per_s,
-        "sustained in pong": sustained(PONG, steps_per_s, reads_per_s),
-        "sustained in breakout": sustained(RECIPES["breakout"].config, steps_per_s, reads_per_s),
+        "round_s": reward[0]["time/train_s"],
+        "publish_s": reward[0]["time/publish_s"],
         "predicting_share": spent["predict"]
         / (spent["rollout"] + spent["update"] + spent["predict"]),
         **{f"policy_{name}_s": seconds for name, seconds in spent.items()},
@@ -163,13 +172,26 @@ def training_round(labels: Path, members: int) -> float:
     times = 4
     trainer = make_trainer(members)
     since = time.perf_counter()
-    with LabelStore.open(labels) as store:
-        ring = PreferenceRing(PONG.predictor.ring, members)
-        for query_id, preference in store.changes_since(0).preferences.items():
-            ring.set(query_id, preference)
-    trainer.fit(ring, times)
+    trainer.fit(ring := read_labels(labels, members), times)
     frames = times * len(ring) * 2 * PONG.env.clip_length
     return frames / (time.perf_counter() - since)
+
+
+def end_of_round(labels: Path, members: int) -> float:
+    """Seconds of what a round does when its labels are read: batch norm anew, losses measured."""
+    trainer, ring = make_trainer(members), read_labels(labels, members)
+    since = time.perf_counter()
+    trainer.fit(ring, 0)
+    return time.perf_counter() - since
+
+
+def read_labels(labels: Path, members: int) -> PreferenceRing:
+    """All preferences of the store."""
+    ring = PreferenceRing(PONG.predictor.ring, members)
+    with LabelStore.open(labels) as store:
+        for query_id, preference in store.changes_since(0).preferences.items():
+            ring.set(query_id, preference)
+    return ring
 
 
 def bare_loop(_labels: Path, members: int) -> float:
@@ -211,6 +233,7 @@ MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
     "bare loop, 3 members": (bare_loop, 3, 1),
     "bare loop, 1 member": (bare_loop, 1, 1),
     "round, 1 member, 2 threads": (training_round, 1, 2),
+    "end of a round, s": (end_of_round, 3, 1),
     "choosing a round's queries, s": (choosing, 3, 1),
 }
 
@@ -230,9 +253,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Path(folder))
         figures = policies(ROUNDS, Path(folder), fitted) | rewards(ROUNDS, fitted)
-    median = {name: statistics.median(values) for name, values in figures.items()}
-    write(figures, time.perf_counter() - since)
-    for line, (value, wanted) in compared(median).items():
+    ratios = compared({name: statistics.median(values) for name, values in figures.items()})
+    write(
+        figures | {name: [value] for name, (value, _) in ratios.items()},
+        time.perf_counter() - since,
+    )
+    for line, (value, wanted) in ratios.items():
         print(f"{line:58} {value:8.2f}   {wanted}")
 
 
@@ -241,12 +267,12 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
 
     def against_stock(algo: str, game: str) -> float:
         best = max(median[f"{algo} stock {n} envs"] for n in (8, 16))
-        return median[f"{algo} sustained in {game}"] / best
+        return sustained(algo, RECIPES[game].config, median) / best
 
     pairs_per_s = median["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)
     bare, single = median["bare loop, 3 members"], median["bare loop, 1 member"]
     choosing_s = median["choosing a round's queries, s"]
-    round_s = statistics.mean(reads(PONG)) / median["ppo reads_per_s"]
+    round_s = round_seconds("ppo", PONG, median)
     return {
         **{
             f"{algo.upper()} from preferences / stock SB3, labels as in {game}": (

@@ -107,6 +107,7 @@ RECIPES: Mapping[str, Recipe] = {
             replace(
                 atari_recipes.FAST,
                 env=atari_recipes.environment(name, atari_recipes.FAST_SIDE),
+                label=replace(atari_recipes.FAST.label, budget=game.fast_labels),
                 total_timesteps=game.fast_steps,
             ),
             game.task,
@@ -230,6 +231,10 @@ def refuse_unusable(config: Config, base: Config, task: TaskSpaces) -> None:
         (
             config.env.terminations != "penalty", ("env.termination_penalty",),
             "needs --terminations penalty",
+        ),
+        (
+            config.env.terminations != "keep", ("env.atari_episodes",),
+            "needs --terminations keep: a hidden end would only be penalised",
         ),
         (
             config.label.query_selection == "random", ("label.candidates",),

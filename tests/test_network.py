@@ -296,7 +296,7 @@ def test_the_papers_convolutions_and_widths():
     network = build(InputSpec(TaskSpaces((4, 84, 84), 6, 0), ("observation",)))
     shapes = [tuple(layer.weight.shape) for layer in network.convolutions]
     width = FILTERS * MEMBERS
-    assert FILTERS == 16
+    assert (FILTERS, LEAK) == (16, 0.01)
     assert shapes == [(width, 4, 7, 7), (width, 16, 5, 5), (width, 16, 3, 3), (width, 16, 3, 3)]
     assert [layer.stride for layer in network.convolutions] == [(3, 3), (2, 2), (1, 1), (1, 1)]
     features = 16 * math.prod((7, 7))

@@ -25,8 +25,6 @@ from prefrl.policy.atari_layers import in_form
 from prefrl.policy.camera import make_filmed_env
 from prefrl.policy.environment import check_registered, make_env
 
-ATARI_THREADS = 2  # of the emulators; they run while the policy waits for them anyway
-
 
 def make_vec_env(config: EnvConfig, n_envs: int, seed: int, films: bool = False) -> VecEnv:
     """Environments whose ends show: `[n, K, H, W] uint8` or `[n, D] float32`, true rewards.
@@ -45,7 +43,7 @@ def make_vec_env(config: EnvConfig, n_envs: int, seed: int, films: bool = False)
         venv: VecEnv = AtariVecEnv(
             config.id, n_envs, seed=seed, image_size=config.image_size,
             frame_skip=config.atari_frame_skip, noop_max=config.atari_noop_max,
-            max_frames=max_frames(config), num_threads=ATARI_THREADS, films=films,
+            max_frames=max_frames(config), films=films,
             repeat_action_probability=config.atari_repeat_action_probability,
             full_action_space=config.atari_actions == "full",
         )  # fmt: skip

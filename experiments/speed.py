@@ -1,20 +1,17 @@
 """How fast is Pong from preferences, beside stock SB3 on the true reward? What `make bench` runs.
 
-Policies: `prefrl train pong` while its reward process trains a round (500 labels, three members),
-so that both work all the time; and SB3 with `make_atari_env` as it comes, on the true reward, 8
-environments in one process or 16 in processes of their own, whichever is faster. Equal steps of
-each environment a rollout, equal epochs and batches. In turn, five times; medians. A whole run of
-Pong reads a label every 15 steps, one of the other games every 36, in rounds that are longer than
-the one timed here; and its policy waits where the reward process does not keep up. What it sustains
-is therefore the smaller of the policy's steps a second and those for which the reward process has
-its work done: reading labels, and what comes once a round (measuring, choosing, publishing).
-The recipe's frames are smaller than stock's 84x84, which is a good part of the difference: 84 as an
-argument says how large a part.
+Policies: `prefrl train pong`, three members, labels on schedule; and SB3 with `make_atari_env` as
+it comes, on the true reward, 8 environments in one process or 16 in processes of their own,
+whichever is faster. Equal steps of each environment a rollout, equal epochs and batches. In turn,
+five times; medians. One round of 500 labels is trained meanwhile, and the policy is timed in it and
+alone after it. What a whole run makes is computed from that: its rounds are longer, come where
+labels are due, and its policy waits where a round is late. The recipe's frames are smaller than
+stock's 84x84, which is a good part of the difference: 84 as an argument says how large a part.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
 three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
-which sees 84x84.
+which sees 84x84. Three times; they hardly vary.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting
@@ -30,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +45,7 @@ from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.loss import preference_loss
 from prefrl.reward.preferences import PreferenceRing
+from prefrl.reward.schedule import LabelSchedule
 from prefrl.reward.selection import most_disputed, random_pairs
 from prefrl.reward.trainer import Trainer
 from prefrl.types import TaskSpaces
@@ -55,31 +53,39 @@ from prefrl.types import TaskSpaces
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 PONG = RECIPES["pong"].config
-STEPS, LABELS = 18_000, 500
+STEPS, LABELS = 24_000, 500  # the round is trained after a half to two thirds of the steps
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
 Figures = dict[str, list[float]]
 
 
-def reads(config: Config) -> list[int]:
-    """How many labels each round of a whole run reads."""
-    label, predictor = config.label, config.predictor
-    rings = range(config.initial_labels + label.round_labels, label.budget + 1, label.round_labels)
-    return [predictor.round_epochs * min(labels, predictor.ring) for labels in rings]
-
-
-def round_seconds(algo: str, config: Config, median: dict[str, float]) -> float:
-    """Seconds of a whole run's mean round, from those of a run that reads fewer labels in one."""
-    end = median["end of a round, s"]
+def round_seconds(algo: str, config: Config, labels: int, median: dict[str, float]) -> float:
+    """Seconds of a round over so many labels, until its snapshot is published."""
+    end, predictor = median["end of a round, s"], config.predictor
     read_s = (median[f"{algo} round_s"] - end) / (PONG.predictor.round_epochs * LABELS)
-    return statistics.mean(reads(config)) * read_s + end + median[f"{algo} publish_s"]
+    reading = predictor.round_epochs * min(labels, predictor.ring) * read_s
+    return reading + end + median[f"{algo} publish_s"]
 
 
-def sustained(algo: str, config: Config, median: dict[str, float]) -> float:
-    """Steps a second of a whole run, whose policy waits where the reward process is too slow."""
-    a_round = round_seconds(algo, config, median) + median["choosing a round's queries, s"]
-    busy = len(reads(config)) * a_round
-    return min(median[f"{algo} steps_per_s"], config.total_timesteps / busy)
+def whole_run(algo: str, config: Config, median: dict[str, float]) -> float:
+    """Steps a second of a whole run from its first snapshot on, walked through round by round.
+
+    The policy pauses where a round's labels are due and the round before is still trained, and
+    waits for the last one (`LabelSchedule.pause_step`).
+    """
+    busy, alone = (median[f"{algo} steps_per_s {when}"] for when in ("in a round", "alone"))
+    first = config.initial_labels + config.label.round_labels
+    rounds = range(first, config.label.budget + 1, config.label.round_labels)
+    schedule = LabelSchedule.from_config(config)
+    now = trained = step = 0.0
+    for labels in rounds:
+        due = schedule.first_step_with(labels)
+        beside = min(due - step, (trained - now) * busy)  # steps until that round is trained
+        now = max(trained, now + beside / busy + (due - step - beside) / alone)
+        choosing = median["choosing a round's queries, s"]
+        trained = now + choosing + round_seconds(algo, config, labels, median)
+        step = due
+    return config.total_timesteps / (trained + (config.total_timesteps - step) / alone)
 
 
 def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
@@ -94,19 +100,29 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
     policy, reward = (
         read_metrics(run / "metrics" / f"timing-{name}.jsonl") for name in ("policy", "reward")
     )
-    trained_until = reward[0]["wall_clock_s"]  # no line: the policy was done first
-    beside = [row for row in policy if row["wall_clock_s"] <= trained_until]
-    first, last = beside[0], beside[-1]
-    steps_per_s = (last["step"] - first["step"]) / (last["wall_clock_s"] - first["wall_clock_s"])
-    spent = phases(last)
+    trained = reward[0]["wall_clock_s"]
+    in_a_round = [row for row in policy if row["wall_clock_s"] <= trained]
+    alone = [row for row in policy if row["wall_clock_s"] > trained]
+    if min(len(in_a_round), len(alone)) < 2:
+        raise RuntimeError(
+            f"{STEPS} steps are too few or too many for {LABELS} labels on this machine"
+        )
+    spent = phases(policy[-1])
     return {
-        "steps_per_s": steps_per_s,
+        "steps_per_s in a round": speed(in_a_round),
+        "steps_per_s alone": speed(alone),
         "round_s": reward[0]["time/train_s"],
         "publish_s": reward[0]["time/publish_s"],
         "predicting_share": spent["predict"]
         / (spent["rollout"] + spent["update"] + spent["predict"]),
         **{f"policy_{name}_s": seconds for name, seconds in spent.items()},
     }
+
+
+def speed(rows: Sequence[dict[str, float]]) -> float:
+    """Steps a second between the first and the last of them."""
+    first, last = rows[0], rows[-1]
+    return (last["step"] - first["step"]) / (last["wall_clock_s"] - first["wall_clock_s"])
 
 
 def phases(row: dict[str, float]) -> dict[str, float]:
@@ -252,7 +268,7 @@ def main() -> None:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Path(folder))
-        figures = policies(ROUNDS, Path(folder), fitted) | rewards(ROUNDS, fitted)
+        figures = policies(ROUNDS, Path(folder), fitted) | rewards(min(3, ROUNDS), fitted)
     ratios = compared({name: statistics.median(values) for name, values in figures.items()})
     write(
         figures | {name: [value] for name, (value, _) in ratios.items()},
@@ -267,12 +283,12 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
 
     def against_stock(algo: str, game: str) -> float:
         best = max(median[f"{algo} stock {n} envs"] for n in (8, 16))
-        return sustained(algo, RECIPES[game].config, median) / best
+        return whole_run(algo, RECIPES[game].config, median) / best
 
     pairs_per_s = median["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)
     bare, single = median["bare loop, 3 members"], median["bare loop, 1 member"]
     choosing_s = median["choosing a round's queries, s"]
-    round_s = round_seconds("ppo", PONG, median)
+    round_s = round_seconds("ppo", PONG, PONG.label.budget // 2, median)
     return {
         **{
             f"{algo.upper()} from preferences / stock SB3, labels as in {game}": (

@@ -107,7 +107,6 @@ RECIPES: Mapping[str, Recipe] = {
             replace(
                 atari_recipes.FAST,
                 env=atari_recipes.environment(name, atari_recipes.FAST_SIDE),
-                label=replace(atari_recipes.FAST.label, budget=game.fast_labels),
                 total_timesteps=game.fast_steps,
             ),
             game.task,

@@ -33,6 +33,9 @@ from prefrl.types import Labeler, RewardSnapshot
 FILMED_POOL = 300
 # For the clips that a policy sends which was stopped at its beginning: it acts two seconds longer.
 LAST_CLIPS_WAIT_S = 3.0
+# Clips that come within a round keep tensors' freed memory from being used again: the moving dot's
+# round of 500 labels, from pixels, took 9 GB.
+GIVE_BACK_EVERY_S = 5.0
 NEARLY_ALL = 0.9  # from this share of ties on, initial labels teach next to nothing
 
 
@@ -80,6 +83,7 @@ class RewardLoop:
         self._said_too_little = False
         self._most_waiting = 0.0  # pairs found in the queue at once, since the last round
         self._last_count = (self.answered, time.perf_counter())
+        self._given_back_at = 0.0
         self._pause = NEVER  # where the policy waits for the next snapshot
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
@@ -203,6 +207,9 @@ class RewardLoop:
         put pairs before people, whose last ones the round may outlast.
         """
         self._receive()
+        if time.monotonic() - self._given_back_at > GIVE_BACK_EVERY_S:
+            give_back_freed_memory()
+            self._given_back_at = time.monotonic()
         if self.desk is not None:
             # It waits for the snapshot that is being made: nothing is to be given up yet. And
             # while weights move, their batch-norm statistics are behind: nobody disputes.

@@ -66,7 +66,8 @@ class EnvConfig:
     `cropped`: they see the field alone, enlarged (Pong). People see the whole screen."""
     atari_episodes: AtariEpisodes = "game"
     """`life`: a lost life ends an episode and the game goes on (paper: for the agent that learns
-    from the true reward). `rally`: each point of Pong does. It is so in evaluation too."""
+    from the true reward). `rally`: each point of Pong does. It is so in evaluation too; wants
+    `--terminations keep`."""
     atari_actions: AtariActions = "minimal"
     """`full`: all 18 of the joystick. `minimal`: those the game knows (ALE's
     `full_action_space=False`). `reduced`: without those that do the same (Pong: 3)."""

@@ -123,12 +123,7 @@ USABLE = [
     ("policy.clip_range", 0.7, VECTOR, {}),
     ("policy.use_sde", True, PHYSICS, {}),
     ("env.termination_penalty", 1.0, VECTOR, {"env.terminations": "penalty"}),
-    (
-        "env.atari_episodes",
-        "life",
-        IMAGE,
-        {"env.id": "ALE/Breakout-v5", "env.terminations": "keep"},
-    ),
+    ("env.atari_episodes", "life", IMAGE, {"env.id": "ALE/Qbert-v5", "env.terminations": "keep"}),
     ("label.candidates", 3, VECTOR, {}),
     ("label.half_rate_fraction", 0.3, VECTOR, {}),
     ("seed", 3, VECTOR, {}),

@@ -85,7 +85,7 @@ def fit_to_true_rewards(trainer: Trainer, ring: PreferenceRing, seed: int) -> No
 def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
-    spec = InputSpec(task_spaces(DOT.env), DOT.predictor.inputs)
+    spaces = task_spaces(DOT.env)
     autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
     rows = []
     for seed in SEEDS:
@@ -99,6 +99,7 @@ def main() -> None:
             for target in ("true rewards", "labels")
         ):
             weights = torch.Generator().manual_seed(seed)
+            spec = InputSpec.of(spaces, config)
             ensemble = RewardEnsemble(spec, config, torch.device("cpu"), autocast, weights)
             trainer = Trainer(ensemble, config, seed)
             for pair in ring.preferences:

@@ -161,7 +161,7 @@ def _train_policy(assignment: Assignment, wires: Wires, link: Any) -> dict[str, 
         loop = PolicyLoop(
             config, run, link,
             partial(
-                predictor_of, spec=InputSpec(assignment.spaces, config.predictor.inputs),
+                predictor_of, spec=InputSpec.of(assignment.spaces, config.predictor),
                 config=config.predictor, device=placement.predictor, autocast=placement.autocast,
             ),
             assignment.random_clips, placement, metrics, reporter, wires.stop.is_set,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ WITHDRAWN: Withdrawn = "withdrawn"
 PREFERENCE_OF_ANSWER: Mapping[str, float] = {"left": 1.0, "right": 0.0, "equal": 0.5}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A trajectory segment of T steps, as the policy saw it.
 
@@ -109,11 +109,12 @@ class Clip:
         Returns:
             `[T + 1, K, H, W] uint8` for images (oldest frame first), `[T + 1, D] float32` else.
         """
-        if not self.is_image:
-            return self.observations
-        k = self.frame_stack
-        positions = np.arange(len(self) + 1)[:, None] + np.arange(k)
-        stacks: NDArray[np.uint8] = self.observations[positions]  # a copy
+        return self.stacked_by_frame(self.observations) if self.is_image else self.observations
+
+    def stacked_by_frame(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """`[T + 1, K, ...]` as `stacked`, of whatever `[T + K, ...]` says of each frame."""
+        positions = np.arange(len(self) + 1)[:, None] + np.arange(self.frame_stack)
+        stacks: NDArray[Any] = frames[positions]  # a copy
         started_later = np.cumsum(self.starts[positions][:, ::-1], axis=1)[:, ::-1]
         # A frame is visible if no later frame of its stack starts an episode.
         visible = started_later - self.starts[positions] == 0

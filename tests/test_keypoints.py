@@ -9,12 +9,14 @@ from placements import ON_CPU
 from untrained_run import untrained_run
 
 from prefrl.cli import main
-from prefrl.config import Config, PolicyConfig, RewardConfig
-from prefrl.keypoints import MOVEMENT_SCALE, Keypoints
+from prefrl.config import Config, EnvConfig, PolicyConfig, RewardConfig
+from prefrl.keypoints import CHUNK_PIXELS, MOMENTS, MOVEMENT_SCALE, Keypoints, frame_moments
+from prefrl.policy.model import KeypointFeatures, build_model
+from prefrl.policy.vec_env import make_vec_env, normalise
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.network import RewardNetwork
 from prefrl.run_directory import RunDirectory
-from prefrl.types import TaskSpaces
+from prefrl.types import Clip, TaskSpaces
 
 SIDE = (20, 30)
 FILTERS, FRAMES, SETS = 3, 2, 2
@@ -26,12 +28,16 @@ def keypoints() -> Keypoints:
     return Keypoints(FILTERS, FRAMES, SIDE, SETS)
 
 
-def dots(*positions: tuple[int, int]) -> torch.Tensor:
+def dots(*positions: tuple[int, int]) -> np.ndarray:
     """A stack of frames `[1, K, H, W]` with a dot each."""
-    frames = torch.zeros(1, len(positions), *SIDE, dtype=torch.uint8)
+    frames = np.zeros((1, len(positions), *SIDE), np.uint8)
     for frame, (row, column) in enumerate(positions):
         frames[0, frame, row, column] = 200
     return frames
+
+
+def moments(frames: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(frame_moments(frames))
 
 
 def in_frame(position: tuple[int, int]) -> np.ndarray:
@@ -40,15 +46,16 @@ def in_frame(position: tuple[int, int]) -> np.ndarray:
 
 
 def naive_points(weight: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """`[filters, 2]`, in loops."""
+    """`[filters, 2]`, in loops over all places where a filter meets the frame."""
     x = frame / 255 - (frame / 255).mean()
-    padded = np.pad(x, 1)
+    padded = np.pad(x, 2)
     points = np.zeros((len(weight), 2))
     for f, kernel in enumerate(weight):
         mass = 0.0
-        for row in range(SIDE[0]):
-            for column in range(SIDE[1]):
-                squared = (padded[row : row + 3, column : column + 3] * kernel).sum() ** 2
+        for row in range(-1, SIDE[0] + 1):
+            for column in range(-1, SIDE[1] + 1):
+                under = padded[row + 1 : row + 4, column + 1 : column + 4]
+                squared = (under * kernel).sum() ** 2
                 points[f] += squared * in_frame((row, column))
                 mass += squared
         points[f] /= mass
@@ -57,9 +64,9 @@ def naive_points(weight: np.ndarray, frame: np.ndarray) -> np.ndarray:
 
 def test_points_and_movements_are_those_of_a_loop_over_pixels(keypoints):
     frames = np.random.default_rng(0).integers(0, 256, (1, FRAMES, *SIDE), np.uint8)
-    got = keypoints(torch.from_numpy(frames)).detach().numpy()
+    got = keypoints(moments(frames)).detach().numpy()
     assert got.shape == (SETS, 1, keypoints.size)
-    weight = keypoints.filters.weight.detach().numpy().reshape(SETS, FILTERS, 3, 3)
+    weight = keypoints.filters.detach().numpy().reshape(SETS, FILTERS, 3, 3)
     for s in range(SETS):
         before, after = (naive_points(weight[s], frame) for frame in frames[0])
         expected = [*after.ravel(), *(MOVEMENT_SCALE * (after - before)).ravel()]
@@ -68,8 +75,8 @@ def test_points_and_movements_are_those_of_a_loop_over_pixels(keypoints):
 
 def test_a_dot_that_moves_moves_every_point_by_as_much(keypoints):
     before, after = (8, 9), (11, 5)
-    (values, *_) = keypoints(dots(before, after)).detach().numpy()[:, 0].reshape(SETS, 2, -1, 2)
-    points, moved = values
+    first_set = keypoints(moments(dots(before, after)))[0, 0].detach().numpy()
+    points, moved = first_set.reshape(2, -1, 2)
     assert np.abs(points - in_frame(after)).max() < 0.1  # within the filter
     expected = MOVEMENT_SCALE * (in_frame(after) - in_frame(before))
     # Less than a thousandth of a frame off: the frame's mean is not quite 0.
@@ -79,80 +86,113 @@ def test_a_dot_that_moves_moves_every_point_by_as_much(keypoints):
 def test_after_a_black_frame_nothing_has_moved(keypoints):
     frames = dots((8, 9), (11, 5))
     frames[:, 0] = 0  # as a stack is at an episode's start
-    points, moved = keypoints(frames)[:, 0].reshape(SETS, 2, -1).unbind(1)
+    points, moved = keypoints(moments(frames))[:, 0].reshape(SETS, 2, -1).unbind(1)
     assert not moved.any()
-    torch.testing.assert_close(points, keypoints(dots((11, 5), (11, 5)))[:, 0, : 2 * FILTERS])
+    still = keypoints(moments(dots((11, 5), (11, 5))))
+    torch.testing.assert_close(points, still[:, 0, : 2 * FILTERS])
 
 
 @pytest.mark.parametrize("grey", [0, 255])
 def test_a_plain_frame_has_finite_points_and_gradients(keypoints, grey):
-    plain = torch.full((4, FRAMES, *SIDE), grey, dtype=torch.uint8)
-    points = keypoints(plain)
+    points = keypoints(moments(np.full((4, FRAMES, *SIDE), grey, np.uint8)))
     points.square().sum().backward()
     assert torch.isfinite(points).all()
-    assert torch.isfinite(keypoints.filters.weight.grad).all()
+    assert torch.isfinite(keypoints.filters.grad).all()
 
 
 def test_how_large_filters_are_changes_no_point(keypoints):
-    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (5, 2, *SIDE), np.uint8))
-    before = keypoints(images)
+    seen = moments(np.random.default_rng(1).integers(0, 256, (5, 2, *SIDE), np.uint8))
+    before = keypoints(seen)
     with torch.no_grad():
-        keypoints.filters.weight *= 3
-    torch.testing.assert_close(keypoints(images), before)
+        keypoints.filters *= 3
+    torch.testing.assert_close(keypoints(seen), before)
 
 
 def reward_network() -> RewardNetwork:
-    spec = InputSpec(TaskSpaces((FRAMES, *SIDE), 3, 0), ("next_observation",))
-    config = RewardConfig(keypoints=FILTERS, members=SETS)
+    config = RewardConfig(keypoints=FILTERS, members=SETS, inputs=("next_observation",))
+    spec = InputSpec.of(TaskSpaces((FRAMES, *SIDE), 3, 0), config)
     return RewardNetwork(spec, config, torch.Generator().manual_seed(0))
 
 
 def test_the_seed_of_a_run_draws_the_filters_and_no_global_generator():
     torch.manual_seed(1)
-    first = reward_network().keypoints.filters.weight
+    first = reward_network().keypoints.filters
     torch.manual_seed(2)
-    torch.testing.assert_close(reward_network().keypoints.filters.weight, first)
+    torch.testing.assert_close(reward_network().keypoints.filters, first)
 
 
-def test_pixels_that_were_given_are_left_as_they_are(keypoints):
-    images = dots((3, 4), (5, 6)).float()
-    keypoints(images)
-    torch.testing.assert_close(images, dots((3, 4), (5, 6)).float())
+def test_a_frame_has_the_same_moments_in_any_batch():
+    n = 2 * CHUNK_PIXELS // (SIDE[0] * SIDE[1]) + 1  # more than are computed at once
+    frames = np.random.default_rng(2).integers(0, 256, (n, *SIDE), np.uint8)
+    before = frames.copy()
+    together = frame_moments(frames)
+    assert together.shape == (n, *MOMENTS)
+    np.testing.assert_array_equal(frames, before)
+    alone = [frame_moments(frame) for frame in frames]
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)
+    assert frame_moments(frames.reshape(1, n, *SIDE)).shape == (1, n, *MOMENTS)
+
+
+def test_a_clip_gives_the_moments_of_its_stacks():
+    config = RewardConfig(keypoints=FILTERS, inputs=("observation", "next_observation"))
+    spec = InputSpec.of(TaskSpaces((FRAMES, *SIDE), 3, 0), config)
+    frames = np.random.default_rng(3).integers(0, 256, (3 + FRAMES, *SIDE), np.uint8)
+    starts = np.array([False, False, False, True, False])  # black in the stack of after it
+    clip = Clip(frames, starts, np.zeros(3, np.int64), np.zeros(3, np.float32), 0)
+    stacked = clip.stacked()
+    assert not stacked[2, 0].any()
+    seen = spec.of_clips([clip, clip])
+    expected = spec.assemble(stacked[:-1], clip.actions, stacked[1:])
+    assert expected.images.shape == (3, FRAMES + 1, *MOMENTS)
+    np.testing.assert_allclose(seen.images[3:], expected.images, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(seen.images[:3], seen.images[3:])
 
 
 def test_each_member_of_an_ensemble_has_filters_of_its_own():
     network = reward_network()
-    images, no_vectors = dots((3, 4), (5, 6)).expand(4, -1, -1, -1), torch.zeros(4, 0)
-    rewards = network(images, no_vectors)
+    seen, no_vectors = moments(dots((3, 4), (5, 6))).expand(4, -1, -1, -1), torch.zeros(4, 0)
+    rewards = network(seen, no_vectors)
     assert rewards.shape == (SETS, 4)
     rewards[0].sum().backward()
-    first, second = network.keypoints.filters.weight.grad.view(SETS, -1)
+    first, second = network.keypoints.filters.grad.view(SETS, -1)
     assert first.any()
     assert not second.any()
     before = network.weight_squares()
     with torch.no_grad():
-        network.keypoints.filters.weight *= 2
+        network.keypoints.filters *= 2
     torch.testing.assert_close(network.weight_squares(), before)  # L2 leaves the filters alone
 
 
+DOT = Config(
+    env=EnvConfig(id="prefrl/MovingDot-v0", image_size=44, frame_stack=FRAMES, time_limit=3),
+    policy=PolicyConfig(keypoints=FILTERS, n_envs=2),
+)
+
+
 def test_a_policy_sees_the_points_and_nothing_else_of_a_frame():
-    from gymnasium import spaces
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
-    from prefrl.policy.model import KeypointFeatures, build_model
-    from prefrl.runs.sb3_export import _Spaces
-
-    def make() -> _Spaces:
-        return _Spaces(spaces.Box(0, 255, (FRAMES, *SIDE), np.uint8), spaces.Discrete(3))
-
-    config = Config(policy=PolicyConfig(keypoints=FILTERS, n_envs=1))
-    model = build_model(config, DummyVecEnv([make]), ON_CPU)
+    seen = normalise(make_vec_env(DOT.env, 2, seed=0), DOT, training=True)
+    model = build_model(DOT, seen, ON_CPU)
     extractor = model.policy.features_extractor
     assert isinstance(extractor, KeypointFeatures)
-    images = dots((3, 4), (5, 6))
-    features = model.policy.extract_features(images, extractor)
-    torch.testing.assert_close(features, extractor.keypoints(images)[0])
     assert model.policy.mlp_extractor.policy_net[0].in_features == extractor.keypoints.size
+    observations = torch.from_numpy(seen.reset())
+    features = model.policy.extract_features(observations, extractor)
+    torch.testing.assert_close(features, extractor.keypoints(observations)[0])
+
+
+def test_environments_tell_a_policy_their_moments_at_an_end_too():
+    raw = make_vec_env(DOT.env, 2, seed=0)
+    seen = normalise(make_vec_env(DOT.env, 2, seed=0), DOT, training=True)
+    both = [(raw.reset(), seen.reset())]
+    for _ in range(3):
+        frames, _, _, infos = raw.step(np.array([1, 2]))
+        told, _, _, told_infos = seen.step(np.array([1, 2]))
+        both.append((frames, told))
+    both.append((infos[1]["terminal_observation"], told_infos[1]["terminal_observation"]))
+    for frames, told in both:
+        np.testing.assert_allclose(told, frame_moments(frames), rtol=1e-5, atol=1e-4)
+        assert told.dtype == seen.observation_space.dtype
+        assert told.shape[-3:] == seen.observation_space.shape
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def untrained_run(path: Path, env_id: str, **changes: object) -> RunDirectory:
     task = fingerprint(config.env, spaces)
     LabelStore.create(run.labels, task).close()
     ensemble = RewardEnsemble(
-        InputSpec(spaces, config.predictor.inputs), config.predictor, placement.predictor,
+        InputSpec.of(spaces, config.predictor), config.predictor, placement.predictor,
         placement.autocast, torch.Generator().manual_seed(1),
     )  # fmt: skip
     if ensemble.network.standard is not None:

@@ -23,14 +23,13 @@ def save_policy(folder: Path, model: OnPolicyAlgorithm, env_steps: int) -> None:
     """Write weights and normalisation, and apart from them what further training needs."""
     folder.mkdir(parents=True, exist_ok=True)
     venv = model.get_env()
-    assert isinstance(venv, VecNormalize)
     weights = {
         name: value.contiguous()
         for name, value in model.policy.state_dict().items()
         if not name.startswith(SHARED)
     }
     record: dict[str, object] = {"env_steps": env_steps}
-    if venv.norm_obs:
+    if isinstance(venv, VecNormalize) and venv.norm_obs:
         assert isinstance(venv.obs_rms, RunningMeanStd)
         mean, variance = venv.obs_rms.mean, venv.obs_rms.var
         weights |= {"vec.mean": torch.tensor(mean), "vec.var": torch.tensor(variance)}

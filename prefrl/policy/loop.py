@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from prefrl.compute import Placement
 from prefrl.config import Config
@@ -167,7 +167,7 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
 
 
 def act_at_random(
-    venv: VecNormalize | ClipRecorder,
+    venv: VecEnv,
     recorder: ClipRecorder,
     clips: int,
     finished: Callable[[], bool],

@@ -49,11 +49,12 @@ class ImageFeatures(BaseFeaturesExtractor):
 
 
 class KeypointFeatures(BaseFeaturesExtractor):
-    """Where things are on raw `[B, K, H, W]` frames, and where they move."""
+    """Where things are on frames, and where they move, from their moments `[B, K, 3, 13]`."""
 
-    def __init__(self, observation_space: spaces.Box, n_keypoints: int) -> None:
-        frames, *side = observation_space.shape
-        keypoints = Keypoints(n_keypoints, frames, side)
+    def __init__(
+        self, observation_space: spaces.Box, n_keypoints: int, side: tuple[int, int]
+    ) -> None:
+        keypoints = Keypoints(n_keypoints, observation_space.shape[0], side)
         super().__init__(observation_space, keypoints.size)
         self.keypoints = keypoints
 
@@ -77,9 +78,15 @@ def policy_inputs(policy: BasePolicy, observations: NDArray[Any]) -> NDArray[np.
 
 
 def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyAlgorithm:
-    """PPO or A2C with the run's settings, freshly initialised."""
+    """PPO or A2C with the run's settings, freshly initialised.
+
+    Args:
+        config: Of the run.
+        venv: What `normalise` made.
+        placement: Where the network lives.
+    """
     settings = config.policy
-    is_image = len(venv.observation_space.shape or ()) == 3
+    is_image = venv.observation_space.dtype == np.uint8
     common: dict[str, Any] = {
         "policy": "CnnPolicy" if is_image else "MlpPolicy",
         "env": venv,
@@ -92,7 +99,9 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
         "max_grad_norm": settings.max_grad_norm,
         "use_sde": settings.use_sde,
         "sde_sample_freq": settings.sde_sample_freq if settings.use_sde else -1,
-        "policy_kwargs": _policy_settings(settings, is_image, placement.autocast),
+        "policy_kwargs": (
+            _of_images(placement.autocast) if is_image else _of_numbers(config, venv)
+        ),
         "seed": training_seed(config, 6),  # SB3 seeds the environments anew
         "device": placement.policy,
     }
@@ -111,25 +120,28 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
     return model
 
 
-def _policy_settings(
-    settings: PolicyConfig, is_image: bool, autocast: torch.dtype
-) -> dict[str, Any]:
-    activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
-    dense: dict[str, Any] = {
-        "net_arch": list(settings.net_arch), "activation_fn": activations[settings.activation],
-    }  # fmt: skip
-    if not is_image:
-        return dense
-    scaled = {"normalize_images": False}  # the extractors do it; SB3 would in float32, each time
-    if settings.keypoints:
-        return scaled | dense | {
-            "features_extractor_class": KeypointFeatures,
-            "features_extractor_kwargs": {"n_keypoints": settings.keypoints},
-        }  # fmt: skip
-    return scaled | {
+def _of_images(autocast: torch.dtype) -> dict[str, Any]:
+    return {
+        "normalize_images": False,  # the extractor does it; SB3 would in float32, each time
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},
         "net_arch": [],  # nothing between it and the heads; SB3 does so behind its own alone
+    }
+
+
+def _of_numbers(config: Config, venv: VecEnv) -> dict[str, Any]:
+    """Of vectors, and of images' moments."""
+    activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
+    dense: dict[str, Any] = {
+        "net_arch": list(config.policy.net_arch),
+        "activation_fn": activations[config.policy.activation],
+    }
+    if len(venv.observation_space.shape or ()) == 1:
+        return dense
+    side = (config.env.image_size, config.env.image_size)
+    return dense | {
+        "features_extractor_class": KeypointFeatures,
+        "features_extractor_kwargs": {"n_keypoints": config.policy.keypoints, "side": side},
     }
 
 

@@ -1,7 +1,7 @@
 """The stack of vectorised environments, from the bare ones up to what SB3 sees.
 
     bare environments -> frame stack -> clipped rewards -> hidden ends -> clip recorder
-        -> normalised vectors
+        -> normalised vectors, or images' moments
 
 Each layer has one job; the recorder's is in `recorder.py`.
 """
@@ -9,6 +9,8 @@ Each layer has one job; the recorder's is in `recorder.py`.
 import functools
 
 import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     VecEnv,
@@ -19,6 +21,7 @@ from stable_baselines3.common.vec_env import (
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from prefrl.config import Config, EnvConfig
+from prefrl.keypoints import MOMENTS, frame_moments
 from prefrl.policy.atari import AtariVecEnv
 from prefrl.policy.atari_form import is_atari, max_frames
 from prefrl.policy.atari_layers import in_form
@@ -133,17 +136,48 @@ def training_seed(config: Config, stream: int) -> int:
     return int(np.random.default_rng((config.seed, stream)).integers(2**30))
 
 
-def normalise(venv: VecEnv, config: Config, training: bool) -> VecNormalize:
-    """SB3's own normalisation: of vectors always, of rewards only where they are the true ones.
+class FrameMoments(VecEnvWrapper):
+    """Of images only what keypoints need, `[n, K, 3, 13] float32`: computed here, once, and not
+    again in each of PPO's epochs.
+    """
 
-    So the baseline's come at a scale that does not hang on the task, as the learned ones do.
+    def __init__(self, venv: VecEnv) -> None:
+        frames = (venv.observation_space.shape or ())[0]
+        super().__init__(venv, spaces.Box(-np.inf, np.inf, (frames, *MOMENTS), np.float32))
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        return self.normalize_obs(self.venv.reset())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take a step."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        for i in np.flatnonzero(dones):
+            last = infos[i]["terminal_observation"]
+            infos[i]["terminal_observation"] = self.normalize_obs(last)
+        return self.normalize_obs(observations), rewards, dones, infos
+
+    def normalize_obs(self, observations: VecEnvObs) -> NDArray[np.float32]:
+        """Under the name that SB3's `VecNormalize` has for it."""
+        assert isinstance(observations, np.ndarray)
+        return frame_moments(observations)
+
+
+def normalise(venv: VecEnv, config: Config, training: bool) -> VecEnv:
+    """What the policy sees, and the rewards of the baseline.
+
+    SB3's own normalisation: of vectors always, of rewards only where they are the true ones. So the
+    baseline's come at a scale that does not hang on the task, as the learned ones do. Images stay
+    as they are, or become the moments that keypoints are computed from.
 
     # Differs from the paper: its baseline in Atari has clipped rewards as they are.
     """
-    return VecNormalize(
+    is_image = len(venv.observation_space.shape or ()) == 3
+    normalised = VecNormalize(
         venv,
         training=training,
-        norm_obs=len(venv.observation_space.shape or ()) == 1,
+        norm_obs=not is_image,
         norm_reward=training and config.reward == "true",
         gamma=config.policy.gamma,
     )
+    return FrameMoments(normalised) if is_image and config.policy.keypoints else normalised

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl.config import Input
+from prefrl.config import Input, RewardConfig
+from prefrl.keypoints import frame_moments
 from prefrl.types import Clip, TaskSpaces
 
 
@@ -15,11 +18,12 @@ class StepInputs:
     """A batch of steps as the network takes them.
 
     Attributes:
-        images: `[B, C, H, W] uint8`, or None on vectors.
+        images: `[B, C, H, W] uint8`, or for keypoints their moments, `[B, C, 3, 13] float32`; None
+            on vectors.
         vectors: `[B, D] float32`: vector observations and actions; D may be 0.
     """
 
-    images: NDArray[np.uint8] | None
+    images: NDArray[Any] | None
     vectors: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -32,10 +36,22 @@ class StepInputs:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Which parts of a step the predictor sees, and their sizes."""
+    """Which parts of a step the predictor sees, and their sizes.
+
+    Attributes:
+        spaces: Of the task.
+        inputs: The parts.
+        moments: Of images it sees only what keypoints need.
+    """
 
     spaces: TaskSpaces
     inputs: tuple[Input, ...]
+    moments: bool = False
+
+    @classmethod
+    def of(cls, spaces: TaskSpaces, config: RewardConfig) -> "InputSpec":
+        """What a predictor with these settings sees."""
+        return cls(spaces, config.inputs, moments=spaces.is_image and config.keypoints > 0)
 
     @property
     def channels(self) -> int:
@@ -66,8 +82,29 @@ class InputSpec:
         next_observations: NDArray[np.generic],
     ) -> StepInputs:
         """Inputs of a batch of steps; shapes as in `RewardPredictor.predict`."""
-        images: NDArray[np.uint8] | None = None
-        vectors: list[NDArray[np.generic]] = []
+        seen = self._together(observations, actions, next_observations)
+        if seen.images is None:
+            return seen
+        images = seen.images.astype(np.uint8, copy=False)
+        return StepInputs(frame_moments(images) if self.moments else images, seen.vectors)
+
+    def of_clips(self, clips: Sequence[Clip]) -> StepInputs:
+        """Inputs of all steps of some clips, clip after clip."""
+        stacked = [
+            clip.stacked_by_frame(_moments_of(clip)) if self.moments else clip.stacked()
+            for clip in clips
+        ]
+        return self._together(
+            np.concatenate([s[:-1] for s in stacked]),
+            np.concatenate([clip.actions for clip in clips]),
+            np.concatenate([s[1:] for s in stacked]),
+        )
+
+    def _together(
+        self, observations: NDArray[Any], actions: NDArray[Any], next_observations: NDArray[Any]
+    ) -> StepInputs:
+        images: NDArray[Any] | None = None
+        vectors: list[NDArray[Any]] = []
         if self.spaces.is_image:
             images = self._images(observations, next_observations)
         else:
@@ -78,27 +115,26 @@ class InputSpec:
         empty = np.zeros((len(actions), 0), np.float32)
         return StepInputs(images, np.concatenate([empty, *vectors], axis=1).astype(np.float32))
 
-    def of_clips(self, clips: Sequence[Clip]) -> StepInputs:
-        """Inputs of all steps of some clips, clip after clip."""
-        stacked = [clip.stacked() for clip in clips]
-        return self.assemble(
-            np.concatenate([s[:-1] for s in stacked]),
-            np.concatenate([clip.actions for clip in clips]),
-            np.concatenate([s[1:] for s in stacked]),
-        )
-
-    def _images(
-        self, observations: NDArray[np.generic], next_observations: NDArray[np.generic]
-    ) -> NDArray[np.uint8]:
+    def _images(self, observations: NDArray[Any], next_observations: NDArray[Any]) -> NDArray[Any]:
         if "next_observation" not in self.inputs:
-            images = observations
-        elif "observation" not in self.inputs:
-            images = next_observations
-        else:
-            images = np.concatenate([observations, next_observations[:, -1:]], axis=1)
-        return images.astype(np.uint8, copy=False)
+            return observations
+        if "observation" not in self.inputs:
+            return next_observations
+        return np.concatenate([observations, next_observations[:, -1:]], axis=1)
 
     def _action_vectors(self, actions: NDArray[np.generic]) -> NDArray[np.generic]:
         if self.spaces.n_actions is None:
             return actions
         return np.eye(self.spaces.n_actions, dtype=np.float32)[actions.astype(np.int64)]
+
+
+# A clip is compared many times, and computing its moments takes longer than all that follows.
+_MOMENTS: WeakKeyDictionary[Clip, NDArray[np.float32]] = WeakKeyDictionary()
+
+
+def _moments_of(clip: Clip) -> NDArray[np.float32]:
+    """`[T + K, 3, 13]`, computed once."""
+    if clip not in _MOMENTS:
+        assert clip.observations.dtype == np.uint8
+        _MOMENTS[clip] = frame_moments(clip.observations)  # type: ignore[arg-type]
+    return _MOMENTS[clip]

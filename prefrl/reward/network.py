@@ -99,9 +99,11 @@ class RewardNetwork(nn.Module):
         self.keypoints: Keypoints | None = None
         self.standard: StandardPixels | None = None
         features, widths = 0, list(config.hidden)
-        if spec.spaces.is_image and config.keypoints:
+        if spec.moments:
             side = spec.spaces.observation_shape[1:]
-            self.keypoints = Keypoints(config.keypoints, spec.channels, side, config.members)
+            self.keypoints = Keypoints(
+                config.keypoints, spec.channels, side, config.members, generator
+            )
             features = self.keypoints.size
         elif spec.spaces.is_image:
             self.standard = StandardPixels(spec.spaces.observation_shape[1:], autocast)
@@ -122,7 +124,7 @@ class RewardNetwork(nn.Module):
         """Unnormalised rewards.
 
         Args:
-            images: `[B, C, H, W] uint8`, or None on vectors.
+            images: `[B, C, H, W] uint8`, or what `StepInputs` has in their place.
             vectors: `[B, D] float32`, raw.
             dropout: Only in training; without it nothing is dropped.
 
@@ -143,7 +145,7 @@ class RewardNetwork(nn.Module):
         return ((vectors - self.input_mean) / self.input_deviation).clamp(-10, 10)
 
     def entering(self, images: Tensor) -> Tensor:
-        """What convolutions meet of raw images; `[B, M, F]` what dense layers do of keypoints."""
+        """What convolutions meet of images; `[B, M, F]` what dense layers do of keypoints."""
         if self.keypoints is not None:
             points: Tensor = self.keypoints(images)
             return points.transpose(0, 1)
@@ -187,8 +189,7 @@ class RewardNetwork(nn.Module):
 
     def _initialise(self, generator: torch.Generator) -> None:
         """PyTorch's default for dense and convolutional layers, from a generator of our own."""
-        filters = () if self.keypoints is None else (self.keypoints.filters,)
-        for layer in (*filters, *self.convolutions, *self.dense):
+        for layer in (*self.convolutions, *self.dense):
             fan_in = (
                 layer.weight.shape[1]
                 if isinstance(layer, MemberLinear)

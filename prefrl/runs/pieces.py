@@ -50,7 +50,7 @@ def make_trainer(
 ) -> Trainer:
     """A freshly initialised ensemble and its trainer."""
     generator = torch.Generator().manual_seed(config.seed)
-    spec = InputSpec(spaces, config.predictor.inputs)
+    spec = InputSpec.of(spaces, config.predictor)
     ensemble = RewardEnsemble(
         spec, config.predictor, placement.predictor, placement.autocast, generator
     )

@@ -74,7 +74,7 @@ def load_ensemble(run: RunDirectory, config: Config, placement: Placement) -> Re
         RunError: There is none, or it is another network's.
     """
     folder = run.checkpoint("last")
-    spec = InputSpec(task_spaces(config.env), config.predictor.inputs)
+    spec = InputSpec.of(task_spaces(config.env), config.predictor)
     try:
         snapshot = load_reward(folder).snapshot
         for numbers in (snapshot.means, snapshot.deviations):

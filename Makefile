@@ -12,7 +12,7 @@ help:
 	@echo "make install  prefrl and its tools into .venv"
 	@echo "make demo     train on the simplest task, about a minute"
 	@echo "make test     format, lint, types, tests with branch coverage, in Debian's Chromium too"
-	@echo "make bench    Pong's speed beside stock Stable-Baselines3, ten to twenty minutes"
+	@echo "make bench    Pong's speed beside stock Stable-Baselines3, about ten minutes"
 	@echo "make lint     the first three of these"
 	@echo "make clean    remove .venv and caches; runs/ stays"
 	@echo "Another interpreter: make install PYTHON=python3.12"

@@ -43,7 +43,7 @@ ATARI = replace(
 )  # fmt: skip
 NETWORKS = {"Atari's": ATARI, "keypoints": DOT.predictor}
 LABELS, UNSEEN_LABELS, SEEDS = 200, 60, range(3)
-EPOCHS = DOT.predictor.pretrain_epochs
+EPOCHS = 60  # convolutions take a second for each
 
 
 def gathered(folder: Path, labels: int, seed: int) -> PreferenceRing:

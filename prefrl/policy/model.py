@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticCnnPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
@@ -46,6 +46,17 @@ class ImageFeatures(BaseFeaturesExtractor):
         with torch.autocast(pixels.device.type, self._autocast, self._autocast != torch.float32):
             features: Tensor = self.dense(self.convolutions(pixels))
         return features.float()
+
+
+class PixelPolicy(ActorCriticCnnPolicy):
+    """SB3's, whose extractor gets the bytes of images: SB3 makes them float32 first, each time."""
+
+    def extract_features(  # type: ignore[override]
+        self, obs: Tensor, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> Tensor:
+        """Of the extractor that is given, or of the one that actor and critic share."""
+        features: Tensor = (features_extractor or self.features_extractor)(obs)
+        return features
 
 
 class KeypointFeatures(BaseFeaturesExtractor):
@@ -88,7 +99,7 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
     settings = config.policy
     is_image = venv.observation_space.dtype == np.uint8
     common: dict[str, Any] = {
-        "policy": "CnnPolicy" if is_image else "MlpPolicy",
+        "policy": PixelPolicy if is_image else "MlpPolicy",
         "env": venv,
         "learning_rate": _linear(settings),
         "n_steps": settings.n_steps,
@@ -122,7 +133,6 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
 
 def _of_images(autocast: torch.dtype) -> dict[str, Any]:
     return {
-        "normalize_images": False,  # the extractor does it; SB3 would in float32, each time
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},
         "net_arch": [],  # nothing between it and the heads; SB3 does so behind its own alone

@@ -23,8 +23,9 @@ from torch.nn import functional
 
 KERNEL = 3
 NO_MASS = 1e-8  # of squared responses: a plain frame has no more
-# A movement between two frames is far smaller than a frame: this brings both to about one size.
-MOVEMENT_SCALE = 10.0
+# A point anywhere on a frame (-1 to 1), and a movement between two frames, which is far smaller: both
+# come to a deviation of about 1.
+POINT_SCALE, MOVEMENT_SCALE = 2.0, 20.0
 CHUNK_PIXELS = 2**16  # whose products fit in a processor's cache
 
 TAPS = list(itertools.product(range(KERNEL), repeat=2))  # (row, column) of a filter's weights
@@ -127,7 +128,7 @@ class Keypoints(nn.Module):
         # Frames before an episode's first are black: from there nothing has moved.
         seen = (mass > NO_MASS).repeat_interleave(2, 1).view_as(points)
         moved = MOVEMENT_SCALE * points.diff(dim=1) * (seen[:, 1:] & seen[:, :-1])
-        return torch.cat([points[:, -1:], moved], 1).permute(2, 0, 1, 3).flatten(2)
+        return torch.cat([POINT_SCALE * points[:, -1:], moved], 1).permute(2, 0, 1, 3).flatten(2)
 
 
 def _pairs_of_taps(side: Sequence[int]) -> Tensor:

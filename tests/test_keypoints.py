@@ -10,7 +10,14 @@ from untrained_run import untrained_run
 
 from prefrl.cli import main
 from prefrl.config import Config, EnvConfig, PolicyConfig, RewardConfig
-from prefrl.keypoints import CHUNK_PIXELS, MOMENTS, MOVEMENT_SCALE, Keypoints, frame_moments
+from prefrl.keypoints import (
+    CHUNK_PIXELS,
+    MOMENTS,
+    MOVEMENT_SCALE,
+    POINT_SCALE,
+    Keypoints,
+    frame_moments,
+)
 from prefrl.policy.model import KeypointFeatures, build_model
 from prefrl.policy.vec_env import make_vec_env, normalise
 from prefrl.reward.inputs import InputSpec
@@ -69,7 +76,7 @@ def test_points_and_movements_are_those_of_a_loop_over_pixels(keypoints):
     weight = keypoints.filters.detach().numpy().reshape(SETS, FILTERS, 3, 3)
     for s in range(SETS):
         before, after = (naive_points(weight[s], frame) for frame in frames[0])
-        expected = [*after.ravel(), *(MOVEMENT_SCALE * (after - before)).ravel()]
+        expected = [*(POINT_SCALE * after).ravel(), *(MOVEMENT_SCALE * (after - before)).ravel()]
         np.testing.assert_allclose(got[s, 0], expected, atol=1e-4)
 
 
@@ -77,7 +84,7 @@ def test_a_dot_that_moves_moves_every_point_by_as_much(keypoints):
     before, after = (8, 9), (11, 5)
     first_set = keypoints(moments(dots(before, after)))[0, 0].detach().numpy()
     points, moved = first_set.reshape(2, -1, 2)
-    assert np.abs(points - in_frame(after)).max() < 0.1  # within the filter
+    assert np.abs(points / POINT_SCALE - in_frame(after)).max() < 0.1  # within the filter
     expected = MOVEMENT_SCALE * (in_frame(after) - in_frame(before))
     # Less than a thousandth of a frame off: the frame's mean is not quite 0.
     np.testing.assert_allclose(moved, np.tile(expected, (FILTERS, 1)), atol=1e-3 * MOVEMENT_SCALE)

@@ -23,8 +23,8 @@ from torch.nn import functional
 
 KERNEL = 3
 NO_MASS = 1e-8  # of squared responses: a plain frame has no more
-# A point anywhere on a frame (-1 to 1), and a movement between two frames, which is far smaller: both
-# come to a deviation of about 1.
+# A point anywhere on a frame (-1 to 1), and a movement between two frames, which is far smaller:
+# both come to a deviation of about 1.
 POINT_SCALE, MOVEMENT_SCALE = 2.0, 20.0
 CHUNK_PIXELS = 2**16  # whose products fit in a processor's cache
 

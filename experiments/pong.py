@@ -7,10 +7,10 @@ reward with the same settings and a run with 1,500 labels, and three with 3,000 
 12), which say whether fewer labels would do as a default.
 
 Reported before: seeds 8 to 10, and those with fewer labels, with two epochs a round where there is
-one now (20.55, 20.45, 20.35); seeds 0 to 2, with pixels as they are (19.35, -2.15, 17.25), on which settings were
-then tuned, as on seeds from 100 on; seeds 3 to 5, with averages of pixels that were taken in
-another way (19.65, 20.05, 20.30); and seeds 6 and 7, with a label schedule that had 1,500 labels
-asked before the policy learned (20.55, 20.50).
+one now (20.55, 20.45, 20.35); seeds 0 to 2, with pixels as they are (19.35, -2.15, 17.25), on which
+settings were then tuned, as on seeds from 100 on; seeds 3 to 5, with averages of pixels that were
+taken in another way (19.65, 20.05, 20.30); and seeds 6 and 7, with a label schedule that had 1,500
+labels asked before the policy learned (20.55, 20.50).
 
 For each run: labels, steps and minutes at which the mean of the last 20 training episodes first
 reached 0, 10 and 18. Empty where it never did. And the memory that the two processes held in the

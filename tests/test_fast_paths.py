@@ -91,6 +91,20 @@ def test_a_policy_in_bfloat16_differs_by_a_twentieth_of_what_tells_screens_apart
     assert np.abs(plain_values - fast_values).max() < 0.05 * np.ptp(plain_values) + 0.01
 
 
+def test_a_policy_says_the_same_of_bytes_and_of_sb3s_floats(screens):
+    games = make_vec_env(PONG.env, 2, 0)
+    policy = build_model(PONG, games, Placement(CPU, CPU, torch.bfloat16)).policy
+    games.close()
+    given: list[torch.dtype] = []
+    policy.features_extractor.register_forward_pre_hook(lambda _, x: given.append(x[0].dtype))
+    seen, actions = torch.from_numpy(screens), torch.zeros(len(screens))
+    with torch.no_grad():
+        values, chances, _ = policy.evaluate_actions(seen, actions)
+        assert torch.equal(values, policy.predict_values(seen))
+        assert torch.equal(chances, policy.get_distribution(seen).log_prob(actions))
+    assert given == [torch.uint8, torch.float32, torch.float32]
+
+
 def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
     """After a warm-up of as much again."""
     learn(steps)

@@ -49,7 +49,10 @@ class ImageFeatures(BaseFeaturesExtractor):
 
 
 class PixelPolicy(ActorCriticCnnPolicy):
-    """SB3's, whose extractor gets the bytes of images: SB3 makes them float32 first, each time."""
+    """SB3's, whose extractor gets the bytes of images: SB3 makes them float32 first, each time.
+
+    Still does, with the same numbers, where it asks for values or a distribution alone.
+    """
 
     def extract_features(  # type: ignore[override]
         self, obs: Tensor, features_extractor: BaseFeaturesExtractor | None = None
@@ -133,6 +136,7 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
 
 def _of_images(autocast: torch.dtype) -> dict[str, Any]:
     return {
+        "normalize_images": False,  # the extractor does it
         "features_extractor_class": ImageFeatures,
         "features_extractor_kwargs": {"autocast": autocast},
         "net_arch": [],  # nothing between it and the heads; SB3 does so behind its own alone

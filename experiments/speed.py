@@ -2,7 +2,7 @@
 
 Policies: `prefrl train pong`, three members, labels on schedule; and SB3 with `make_atari_env` as
 it comes, on the true reward, 8 environments in one process or 16 in processes of their own,
-whichever is faster in the first two turns. Equal steps of each environment a rollout, equal epochs
+whichever is faster. Equal steps of each environment a rollout, equal epochs
 and batches. In turn, five times; medians. One round of 500 labels is trained meanwhile, and the
 policy is timed in it and alone after it. What a whole run makes is computed from that: its rounds
 are longer, come where labels are due, and its policy waits where a round is late. The recipe's
@@ -126,26 +126,17 @@ def stock(algo: str, n_envs: int) -> float:
 def policies(rounds: int, folder: Path, fitted: Path) -> Figures:
     """All speeds of policies, in turn."""
     figures: Figures = {}
-    stock_envs = {"a2c": [8, 16], "ppo": [8, 16]}
 
     def add(name: str, value: float) -> None:
         figures.setdefault(name, []).append(value)
 
     for turn in range(rounds):
-        for algo, envs in stock_envs.items():
+        for algo in ("a2c", "ppo"):
             for name, value in train(algo, folder / f"{algo}-{turn}", fitted).items():
                 add(f"{algo} {name}", value)
-            for n_envs in envs:
-                add(stock_name(algo, n_envs), stock(algo, n_envs))
-            if turn == 1:
-                faster = max(envs, key=lambda n: sum(figures[stock_name(algo, n)]))
-                envs[:] = [faster]
+            for n_envs in (8, 16):
+                add(f"{algo} stock {n_envs} envs", stock(algo, n_envs))
     return figures
-
-
-def stock_name(algo: str, n_envs: int) -> str:
-    """Of a figure."""
-    return f"{algo} stock {n_envs} envs"
 
 
 def fit(folder: Path) -> Path:
@@ -274,7 +265,7 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
     """The ratios that the hypotheses are about."""
 
     def against_stock(algo: str, game: str) -> float:
-        best = max(median[stock_name(algo, n)] for n in (8, 16))
+        best = max(median[f"{algo} stock {n} envs"] for n in (8, 16))
         return whole_run(RECIPES[game].config, speeds(algo, median)) / best
 
     pairs_per_s = median["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)

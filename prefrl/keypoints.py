@@ -22,7 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KERNEL = 3
-NO_MASS = 1e-8  # of squared responses: a plain frame has no more
+NO_MASS = 1e-6  # of squared responses: a plain frame has no more, a pixel one grey level off has
+# A filter that a frame hardly moves: its mass is what is left of sums that are far larger, and no
+# more exact.
+NO_SHARE = 1e-5  # of the frame's squares times the filter's
 # A point anywhere on a frame (-1 to 1), and a movement between two frames, which is far smaller:
 # both come to a deviation of about 1.
 POINT_SCALE, MOVEMENT_SCALE = 2.0, 20.0
@@ -45,7 +48,7 @@ def frame_moments(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         `[..., 3, 13]`: for each offset the sum of the products of all pixels that far apart, and
         the same with the row and the column of their midpoint (-1 to 1) as weight. Of pixels as
-        shares of 255, less the frame's mean: a plain frame has none.
+        shares of 255, less the frame's mean: a plain frame has next to none, a black one none.
     """
     *lead, height, width = frames.shape
     pixels = torch.from_numpy(frames.reshape(-1, height, width))
@@ -111,7 +114,7 @@ class Keypoints(nn.Module):
         self.register_buffer("pairs", _pairs_of_taps(side), persistent=False)
 
     def forward(self, moments: Tensor) -> Tensor:
-        """The points of the newest frame, then the movements; 0 where a frame shows nothing."""
+        """The points of the newest frame, then the movements; 0 where nothing responds."""
         stacks, frames = moments.shape[:2]
         of_frames = moments.flatten(0, 1)
         products = (self.filters[:, :, None] * self.filters[:, None, :]).flatten(1)
@@ -123,10 +126,13 @@ class Keypoints(nn.Module):
                 for midpoint, shift in zip(midpoints, to_midpoints, strict=True)
             ], -1,
         )  # fmt: skip
-        points = points / mass.clamp_min(NO_MASS)[..., None]
+        squares = of_frames[:, 0, :1] * self.filters.square().sum(1)
+        least = (NO_SHARE * squares).clamp_min(NO_MASS)
+        seen = mass > least
+        points = points / mass.where(seen, least)[..., None] * seen[..., None]
         points = points.view(stacks, frames, self.sets, -1)
         # Frames before an episode's first are black: from there nothing has moved.
-        seen = (mass > NO_MASS).repeat_interleave(2, 1).view_as(points)
+        seen = seen.repeat_interleave(2, 1).view_as(points)
         moved = MOVEMENT_SCALE * points.diff(dim=1) * (seen[:, 1:] & seen[:, :-1])
         return torch.cat([POINT_SCALE * points[:, -1:], moved], 1).permute(2, 0, 1, 3).flatten(2)
 

@@ -156,8 +156,9 @@ def _checked(config: Config) -> tuple[Config, Any, dict[str, Any]]:
 
         prepare(config)
     spaces = task_spaces(config.env)
-    if config.device == "auto" and not spaces.is_image:
-        # Dense layers on single vectors: the pendulum took twice as long on a GPU.
+    keypoints = config.policy.keypoints and config.predictor.keypoints
+    if config.device == "auto" and (keypoints or not spaces.is_image):
+        # Dense layers on a few numbers: the pendulum took twice as long on a GPU.
         config = dataclasses.replace(config, device="cpu")
     if config.label.labeler == "human" and config.reward == "learned":
         check_can_be_filmed(config.env)

@@ -27,7 +27,7 @@ WITHDRAWN: Withdrawn = "withdrawn"
 PREFERENCE_OF_ANSWER: Mapping[str, float] = {"left": 1.0, "right": 0.0, "equal": 0.5}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # compared by `id`; hashed as the object that it is
 class Clip:
     """A trajectory segment of T steps, as the policy saw it.
 

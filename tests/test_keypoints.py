@@ -18,11 +18,14 @@ from prefrl.keypoints import (
     Keypoints,
     frame_moments,
 )
+from prefrl.metrics import read_metrics
 from prefrl.policy.model import KeypointFeatures, build_model
 from prefrl.policy.vec_env import make_vec_env, normalise
+from prefrl.reward import inputs
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.network import RewardNetwork
 from prefrl.run_directory import RunDirectory
+from prefrl.runs.trained import load_trained
 from prefrl.types import Clip, TaskSpaces
 
 SIDE = (20, 30)
@@ -47,9 +50,9 @@ def moments(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(frame_moments(frames))
 
 
-def in_frame(position: tuple[int, int]) -> np.ndarray:
+def in_frame(position: tuple[int, int], side: tuple[int, ...] = SIDE) -> np.ndarray:
     """Row and column from -1 to 1."""
-    return 2 * np.array(position) / (np.array(SIDE) - 1) - 1
+    return 2 * np.array(position) / (np.array(side) - 1) - 1
 
 
 def naive_points(weight: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -59,11 +62,11 @@ def naive_points(weight: np.ndarray, frame: np.ndarray) -> np.ndarray:
     points = np.zeros((len(weight), 2))
     for f, kernel in enumerate(weight):
         mass = 0.0
-        for row in range(-1, SIDE[0] + 1):
-            for column in range(-1, SIDE[1] + 1):
+        for row in range(-1, frame.shape[0] + 1):
+            for column in range(-1, frame.shape[1] + 1):
                 under = padded[row + 1 : row + 4, column + 1 : column + 4]
                 squared = (under * kernel).sum() ** 2
-                points[f] += squared * in_frame((row, column))
+                points[f] += squared * in_frame((row, column), frame.shape)
                 mass += squared
         points[f] /= mass
     return points
@@ -78,6 +81,25 @@ def test_points_and_movements_are_those_of_a_loop_over_pixels(keypoints):
         before, after = (naive_points(weight[s], frame) for frame in frames[0])
         expected = [*(POINT_SCALE * after).ravel(), *(MOVEMENT_SCALE * (after - before)).ravel()]
         np.testing.assert_allclose(got[s, 0], expected, atol=1e-4)
+
+
+def test_filters_that_a_smooth_frame_hardly_moves_are_right_or_see_nothing():
+    """The worst filters that there are for it: sums that nearly cancel."""
+    side = (84, 84)
+    rows, columns = np.indices(side)
+    blob = 255 * np.exp(-((rows - 30) ** 2 + (columns - 50) ** 2) / (2 * 9.0**2))
+    frame = blob.astype(np.uint8)
+    keypoints = Keypoints(9, 1, side)
+    seen = moments(frame[None, None])
+    forms = (keypoints.pairs[0] @ seen[0, 0, 0]).reshape(9, 9)
+    _, filters = np.linalg.eigh(forms.double().numpy())
+    with torch.no_grad():
+        keypoints.filters.copy_(torch.from_numpy(filters.T.copy()))
+    points = keypoints(seen).detach().numpy().reshape(9, 2) / POINT_SCALE
+    told = points.any(1)
+    assert told.sum() >= 3
+    expected = naive_points(filters.T.reshape(9, 3, 3), frame)
+    np.testing.assert_allclose(points[told], expected[told], atol=0.02)
 
 
 def test_a_dot_that_moves_moves_every_point_by_as_much(keypoints):
@@ -99,11 +121,11 @@ def test_after_a_black_frame_nothing_has_moved(keypoints):
     torch.testing.assert_close(points, still[:, 0, : 2 * FILTERS])
 
 
-@pytest.mark.parametrize("grey", [0, 255])
-def test_a_plain_frame_has_finite_points_and_gradients(keypoints, grey):
+@pytest.mark.parametrize("grey", [0, 100, 200, 255])
+def test_a_plain_frame_has_no_points_and_finite_gradients(keypoints, grey):
     points = keypoints(moments(np.full((4, FRAMES, *SIDE), grey, np.uint8)))
     points.square().sum().backward()
-    assert torch.isfinite(points).all()
+    assert not points.any()
     assert torch.isfinite(keypoints.filters.grad).all()
 
 
@@ -152,7 +174,23 @@ def test_a_clip_gives_the_moments_of_its_stacks():
     expected = spec.assemble(stacked[:-1], clip.actions, stacked[1:])
     assert expected.images.shape == (3, FRAMES + 1, *MOMENTS)
     np.testing.assert_allclose(seen.images[3:], expected.images, rtol=1e-5, atol=1e-4)
-    np.testing.assert_array_equal(seen.images[:3], seen.images[3:])
+
+
+def test_a_clips_moments_are_computed_once_and_go_with_it(monkeypatch):
+    config = RewardConfig(keypoints=FILTERS, inputs=("next_observation",))
+    spec = InputSpec.of(TaskSpaces((FRAMES, *SIDE), 3, 0), config)
+    computed: list[int] = []
+    monkeypatch.setattr(
+        inputs, "frame_moments", lambda frames: computed.append(1) or frame_moments(frames)
+    )
+    frames = np.zeros((3 + FRAMES, *SIDE), np.uint8)
+    clip = Clip(frames, np.zeros(5, bool), np.zeros(3, np.int64), np.zeros(3, np.float32), 0)
+    before = len(inputs._MOMENTS)
+    spec.of_clips([clip, clip])
+    spec.of_clips([clip])
+    assert (len(computed), len(inputs._MOMENTS)) == (1, before + 1)
+    del clip
+    assert len(inputs._MOMENTS) == before
 
 
 def test_each_member_of_an_ensemble_has_filters_of_its_own():
@@ -200,6 +238,26 @@ def test_environments_tell_a_policy_their_moments_at_an_end_too():
         np.testing.assert_allclose(told, frame_moments(frames), rtol=1e-5, atol=1e-4)
         assert told.dtype == seen.observation_space.dtype
         assert told.shape[-3:] == seen.observation_space.shape
+
+
+LEARNED = [
+    "--inline", "--labels", "40", "--label.round-labels", "12", "--predictor.pretrain-epochs", "60"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [LEARNED, ["--reward", "true"]], ids=["learned", "true"])
+def test_filters_are_trained_over_ends_that_show_and_the_run_replays(options, tmp_path):
+    path = tmp_path / "run"
+    small = ["--total-timesteps", "6000", "--env.time-limit", "60", "--evaluation-episodes", "2"]
+    assert main(["train", "moving-dot", *small, *options, "--run-dir", str(path)]) == 0
+    trained = load_trained(RunDirectory.open(path))
+    fresh = build_model(trained.config, trained.model.get_env(), ON_CPU)
+    before, after = (m.policy.features_extractor.keypoints.filters for m in (fresh, trained.model))
+    assert (before - after).abs().max() > 0.01
+    assert main(["replay", str(path)]) == 0
+    if options == LEARNED:
+        *_, last_round = read_metrics(path / "metrics" / "reward.jsonl")
+        assert last_round["reward/train_accuracy"] > 0.8
 
 
 @pytest.fixture(scope="module")

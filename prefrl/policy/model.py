@@ -101,6 +101,7 @@ def build_model(config: Config, venv: VecEnv, placement: Placement) -> OnPolicyA
     """
     settings = config.policy
     is_image = venv.observation_space.dtype == np.uint8
+    assert not (is_image and settings.keypoints), "keypoints want what `normalise` makes of images"
     common: dict[str, Any] = {
         "policy": PixelPolicy if is_image else "MlpPolicy",
         "env": venv,

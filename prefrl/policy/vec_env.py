@@ -137,8 +137,9 @@ def training_seed(config: Config, stream: int) -> int:
 
 
 class FrameMoments(VecEnvWrapper):
-    """Of images only what keypoints need, `[n, K, 3, 13] float32`: computed here, once, and not
-    again in each of PPO's epochs.
+    """Of images only what keypoints need, `[n, K, 3, 13] float32`.
+
+    Here, because an extractor would compute it again in each of PPO's epochs.
     """
 
     def __init__(self, venv: VecEnv) -> None:

@@ -94,6 +94,7 @@ class RewardNetwork(nn.Module):
         autocast: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        assert spec.moments == (spec.spaces.is_image and config.keypoints > 0), "see InputSpec.of"
         self.members, self.autocast = config.members, autocast
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
         self.keypoints: Keypoints | None = None

@@ -46,7 +46,7 @@ def train_on_seeds(
             if not result_file.exists():
                 raise RuntimeError(f"seed {seed} left no result:\n{log.stderr}")
             results.append(json.loads(result_file.read_text(encoding="utf-8")))
-            rows.append(_row(results[-1]))
+            rows.append(_row(results[-1]) | {"revision": provenance(run)["git_revision"]})
             if also is not None and results[-1]["status"] == "finished":
                 rows[-1] |= also(run)
             print(rows[-1], flush=True)
@@ -56,10 +56,14 @@ def train_on_seeds(
     return results
 
 
+def provenance(run: Path) -> Any:
+    """Where a run comes from."""
+    return json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+
+
 def training_curve(run: Path) -> list[dict[str, Any]]:
     """The mean true return of the last 20 training episodes over the run, and when it was."""
-    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    started = datetime.datetime.fromisoformat(provenance["started_at"]).timestamp()
+    started = datetime.datetime.fromisoformat(provenance(run)["started_at"]).timestamp()
     clocks = {
         row["step"]: row["wall_clock_s"]
         for row in read_metrics(run / "metrics" / "timing-policy.jsonl")

@@ -20,8 +20,8 @@ class Game:
         task: What the agent is to do.
         state: How well it is learned.
         fast_steps: Decisions of our own recipe.
-        round_epochs: Of our own recipe. In a short run labels come so fast that the policy would
-            wait for a predictor that reads them more than once a round.
+        round_epochs: Of our own recipe. In a short run labels come so fast that A2C would wait for
+            a predictor that reads them more than once a round.
     """
 
     task: str

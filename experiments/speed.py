@@ -54,7 +54,7 @@ from prefrl.types import TaskSpaces
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 PONG = RECIPES["pong"].config
-STEPS, LABELS = 16_000, 500  # the round is trained after a half to two thirds of the steps
+STEPS, LABELS = 24_000, 500  # the round is trained after a half to two thirds of the steps
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
 Figures = dict[str, list[float]]
@@ -165,10 +165,10 @@ def rewards(rounds: int, fitted: Path) -> Figures:
 def training_round(labels: Path, members: int) -> float:
     """Frames a second of a round, from the store to the measured losses.
 
-    It reads 500 labels twice: as many as a round of the recipe over its first 1,000, and fewer than
-    all later ones, of which what comes once a round is a smaller part.
+    It reads 500 labels four times: as many as a round of the recipe over its first 1,000, and fewer
+    than all later ones, of which what comes once a round is a smaller part.
     """
-    times = 2
+    times = 4
     trainer = make_trainer(members)
     since = time.perf_counter()
     trainer.fit(ring := read_labels(labels, members), times)

@@ -103,9 +103,6 @@ RECIPES: Mapping[str, Recipe] = {
             replace(
                 atari_recipes.FAST,
                 env=atari_recipes.environment(name, atari_recipes.FAST_SIDE),
-                predictor=replace(
-                    atari_recipes.FAST.predictor, round_epochs=game.round_epochs
-                ),
                 total_timesteps=game.fast_steps,
             ),
             game.task,

@@ -36,8 +36,8 @@ def test_a_recipe_says_what_it_is(name):
 
 def test_settings_of_an_unknown_task_go_by_its_shape():
     pixels, numbers = for_unknown(ENV, IMAGE, None), for_unknown(ENV, VECTOR, None)
-    assert pixels.predictor == RECIPES["breakout"].config.predictor
-    assert pixels.policy == RECIPES["breakout"].config.policy
+    assert pixels.predictor == RECIPES["pong"].config.predictor
+    assert pixels.policy == RECIPES["pong"].config.policy
     assert numbers.predictor == Config().predictor
     for config in (pixels, numbers):
         check(config)

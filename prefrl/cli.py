@@ -334,6 +334,8 @@ def _run_options(
 
         spaces = task_spaces(first.config.env)
         base = for_unknown(first.config.env, spaces, decision_seconds(first.config.env))
+        for name in [name for name, known in RECIPES.items() if known.config.env.id == env]:
+            print(f"prefrl: `{command} {name}` has settings that fit this task", file=sys.stderr)
     base = for_algo(base, first.config.policy.algo)
     options = _with_file(kind, f"{command} {env}", base, first, args)
     from prefrl.policy.environment import task_spaces

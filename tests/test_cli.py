@@ -424,3 +424,10 @@ def test_errors_of_our_own_making_are_not_passed_off_as_the_users(monkeypatch):
     monkeypatch.setattr("prefrl.run_directory.RunDirectory.open", broken)
     with pytest.raises(ValueError, match="this is a bug"):
         main(["evaluate", "."])
+
+
+def test_an_id_that_a_recipe_knows_is_run_as_any_other_and_the_recipe_is_named(capsys):
+    assert main(["train", "prefrl/MovingDot-v0", "--print-config"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["policy"]["keypoints"] == 0
+    assert shown.err == "prefrl: `train moving-dot` has settings that fit this task\n"

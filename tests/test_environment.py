@@ -207,7 +207,7 @@ def test_a_space_that_cannot_work_is_refused_by_name(name):
     [("Pendulm-v1", "Pendulum-v1"), ("pendulm", "pendulum"), ("ALE/Pnog-v5", "ALE/Pong-v5")],
 )
 def test_an_unknown_id_names_a_near_one(wrong, near):
-    with pytest.raises(ConfigError, match=f"unknown environment '{wrong}'; did you mean '{near}'"):
+    with pytest.raises(ConfigError, match=f"'{wrong}'; did you mean '{near}'.; --env-import"):
         make_env(EnvConfig(id=wrong))
 
 

@@ -162,11 +162,10 @@ def check_registered(config: EnvConfig) -> gym.envs.registration.EnvSpec:
     try:
         spec = gym.spec(config.id)
     except (gym.error.Error, ModuleNotFoundError) as error:
-        hint = (
-            nearest(config.id, [*RECIPES, *gym.registry])
-            or "; --env-import MODULE registers your own"
-        )
-        raise ConfigError(f"unknown environment {config.id!r}{hint}") from error
+        near = nearest(config.id, [*RECIPES, *gym.registry])
+        raise ConfigError(
+            f"unknown environment {config.id!r}{near}; --env-import MODULE registers your own"
+        ) from error
     if is_atari(config.id):
         check_form(config)
     return spec

@@ -199,7 +199,10 @@ class RewardLoop:
             measured |= self._normalise()
             self._publish()
         give_back_freed_memory()
-        self.reporter.progress({"reward": "looking for answers"})
+        # Together: a figure alone may wait for the next words, and those come a round later.
+        self.reporter.progress(
+            {"reward": "looking for answers", "validation_accuracy": self.validation_accuracy}
+        )
         self._log(measured)
 
     def _look_around(self) -> None:
@@ -274,7 +277,6 @@ class RewardLoop:
             self.env_step,
         )
         self._most_waiting = 0.0
-        self.reporter.progress({"validation_accuracy": self.validation_accuracy})
 
     def _label_rate(self, answered: int) -> float:
         """Labels a second since the last round."""

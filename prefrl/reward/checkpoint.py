@@ -58,6 +58,10 @@ def load_reward(folder: Path) -> SavedReward:
     Raises:
         RunError: There is none that can be read.
     """
+    if not (folder / RECORD).exists():
+        raise RunError(
+            f"no reward ensemble in {folder}: the run has learned none, or ended before its first fit"
+        )
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if dict(record).get("format", 1) != FORMAT:

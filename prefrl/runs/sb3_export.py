@@ -65,7 +65,10 @@ def export_sb3(trained: Trained, path: Path) -> Exported:
     env.close()
     assert spec is not None
     if is_image and config.policy.keypoints:
-        raise ConfigError("SB3 has no network like that of a policy with --policy.keypoints")
+        raise ConfigError(
+            "SB3 has no network like that of a policy with keypoints; one that was trained with "
+            "--policy.keypoints 0 is exported"
+        )
     if config.env.atari_actions == "reduced":
         raise ConfigError("SB3 has no wrapper for --env.atari-actions reduced")
     if isinstance(bare.action_space, spaces.Discrete) and bare.action_space.start:

@@ -60,7 +60,7 @@ def load_reward(folder: Path) -> SavedReward:
     """
     if not (folder / RECORD).exists():
         raise RunError(
-            f"no reward ensemble in {folder}: the run has learned none, or ended before its first fit"
+            f"no reward ensemble in {folder}: the run learned none, or ended before its first fit"
         )
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))

@@ -42,7 +42,7 @@ from prefrl.compute import fast_format, keep_freed_memory
 from prefrl.config import RewardConfig
 from prefrl.labels.store import LabelStore
 from prefrl.metrics import read_metrics
-from prefrl.recipes import RECIPES
+from prefrl.recipes import RECIPES, for_algo
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.loss import preference_loss
@@ -54,7 +54,9 @@ from prefrl.types import TaskSpaces
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 PONG = RECIPES["pong"].config
-STEPS, LABELS = 24_000, 500  # the round is trained after a half to two thirds of the steps
+# One round, which reads each label once, is trained after a half to two thirds of the steps. At its
+# end it measures as many labels as a round of a whole run.
+STEPS, LABELS, EPOCHS = 16_000, 500, 1
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
 Figures = dict[str, list[float]]
@@ -66,7 +68,7 @@ def speeds(algo: str, median: dict[str, float]) -> Speeds:
     return Speeds(
         in_a_round=median[f"{algo} steps_per_s in a round"],
         alone=median[f"{algo} steps_per_s alone"],
-        read_s=(median[f"{algo} round_s"] - end) / (PONG.predictor.round_epochs * LABELS),
+        read_s=(median[f"{algo} round_s"] - end) / (EPOCHS * LABELS),
         once_s=end + median["choosing a round's queries, s"] + median[f"{algo} publish_s"],
     )
 
@@ -76,7 +78,8 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
     command = [
         PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS),
         "--labels", str(LABELS), "--labels-from", str(fitted), "--reward-from", str(fitted),
-        "--evaluation-episodes", "1", "--env.time-limit", "400", "--env.image-size", str(SIDE),
+        "--predictor.round-epochs", str(EPOCHS), "--evaluation-episodes", "1",
+        "--env.time-limit", "400", "--env.image-size", str(SIDE),
         "--run-dir", str(run),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
@@ -266,7 +269,8 @@ def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
 
     def against_stock(algo: str, game: str) -> float:
         best = max(median[f"{algo} stock {n} envs"] for n in (8, 16))
-        return whole_run(RECIPES[game].config, speeds(algo, median)) / best
+        config = for_algo(RECIPES[game].config, algo)
+        return whole_run(config, speeds(algo, median)) / best
 
     pairs_per_s = median["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)
     bare, single = median["bare loop, 3 members"], median["bare loop, 1 member"]

@@ -60,7 +60,14 @@ def test_another_algorithm_brings_the_settings_that_go_with_it():
     policy = a2c.policy
     assert (policy.algo, policy.n_steps, policy.gae_lambda) == ("a2c", 5, 1.0)
     assert (policy.learning_rate, policy.learning_rate_end) == (7e-4, 0.0)
-    assert replace(a2c, policy=base.policy) == base
+    assert replace(a2c, policy=base.policy, total_timesteps=base.total_timesteps) == base
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("pong", 3_500_000), ("breakout", 3_500_000), ("pendulum", 50_000)]
+)
+def test_a2c_takes_in_pong_as_many_steps_as_in_other_games(name, steps):
+    assert for_algo(RECIPES[name].config, "a2c").total_timesteps == steps
 
 
 def changed(config: Config, name: str, value: object) -> Config:

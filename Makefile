@@ -33,8 +33,8 @@ demo: $(STAMP)
 	$(BIN)/prefrl train moving-dot-position
 
 test: lint browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report=
-	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --durations=15 --cov --cov-report=
+	$(BIN)/python -m pytest -m alone --durations=10 --cov --cov-append --cov-report=term:skip-covered
 
 bench: $(STAMP)
 	$(BIN)/python experiments/speed.py

@@ -2,17 +2,19 @@
 
 Policies: `prefrl train pong`, three members, labels on schedule; and SB3 with `make_atari_env` as
 it comes, on the true reward, 8 environments in one process or 16 in processes of their own,
-whichever is faster. Equal steps of each environment a rollout, equal epochs
-and batches. In turn, five times; medians. One round of 500 labels is trained meanwhile, and the
-policy is timed in it and alone after it. What a whole run makes is computed from that: its rounds
-are longer, come where labels are due, and its policy waits where a round is late. The recipe's
-frames are smaller than stock's 84x84, which is a good part of the difference: 84 as an argument
-says how large a part.
+whichever is faster. Equal steps of each environment a rollout, equal epochs and batches. One round
+of 500 labels is trained meanwhile, and the policy is timed in it and alone after it. What a whole
+run makes is computed from that: its rounds are longer, come where labels are due, and its policy
+waits where a round is late. The recipe's frames are smaller than stock's 84x84, which is a good
+part of the difference: 84 as an argument says how large a part.
 
 Rewards: frames a second of a training round (labels read from the store, clips decompressed, losses
 measured) beside the bare loop of the same network on a batch that lies ready; one member beside
 three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
-which sees 84x84. Three times; they hardly vary.
+which sees 84x84.
+
+All of it in turn, five times; each turn's ratios, and the median of them, as the speed of a machine
+swings.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting
@@ -23,13 +25,14 @@ rewards at most 20% of the policy process's time, choosing queries at most 5% of
 
 import csv
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,51 +57,88 @@ from prefrl.types import TaskSpaces
 PREFRL = str(Path(sys.executable).with_name("prefrl"))
 IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two such cores
 PONG = RECIPES["pong"].config
-# One round, which reads each label once, is trained after a half to two thirds of the steps. At its
-# end it measures as many labels as a round of a whole run.
-STEPS, LABELS, EPOCHS = 16_000, 500, 1
+# One round, which reads each label once. At its end it measures as many as a round of a whole run.
+LABELS, EPOCHS = 500, 1
+ALONE_S, ROWS = (
+    6.0,
+    3,
+)  # so long the policy is timed after it, and over so many lines of its metrics
+LIMIT_S = 300.0
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size
-Figures = dict[str, list[float]]
+Figures = dict[str, float]
 
 
-def speeds(algo: str, median: dict[str, float]) -> Speeds:
+def speeds(algo: str, figures: Figures) -> Speeds:
     """Of the parts of a run."""
-    end = median["end of a round, s"]
+    end = figures["end of a round, s"]
     return Speeds(
-        in_a_round=median[f"{algo} steps_per_s in a round"],
-        alone=median[f"{algo} steps_per_s alone"],
-        read_s=(median[f"{algo} round_s"] - end) / (EPOCHS * LABELS),
-        once_s=end + median["choosing a round's queries, s"] + median[f"{algo} publish_s"],
+        in_a_round=figures[f"{algo} steps_per_s in a round"],
+        alone=figures[f"{algo} steps_per_s alone"],
+        read_s=(figures[f"{algo} round_s"] - end) / (EPOCHS * LABELS),
+        once_s=end + figures["choosing a round's queries, s"] + figures[f"{algo} publish_s"],
     )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Lines of a run's metrics.
+
+    Attributes:
+        round: The reward process's, of its first round; empty before that is trained.
+        in_a_round: The policy's of until then.
+        alone: The policy's of afterwards.
+    """
+
+    round: dict[str, float]
+    in_a_round: list[dict[str, float]]
+    alone: list[dict[str, float]]
+
+    @classmethod
+    def of(cls, run: Path) -> "Timing":
+        """Of a run, as far as it is."""
+        policy, reward = (
+            read_metrics(path) if path.exists() else []
+            for path in (run / "metrics" / f"timing-{name}.jsonl" for name in ("policy", "reward"))
+        )
+        trained = reward[0]["wall_clock_s"] if reward else float("inf")
+        return cls(
+            reward[0] if reward else {},
+            [row for row in policy if row["wall_clock_s"] <= trained],
+            [row for row in policy if row["wall_clock_s"] > trained],
+        )
+
+    @property
+    def alone_s(self) -> float:
+        """Seconds between the first and the last of these."""
+        return self.alone[-1]["wall_clock_s"] - self.alone[0]["wall_clock_s"]
 
 
 def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
     """A policy beside one training round: how fast are both, and where does the time go?"""
     command = [
-        PREFRL, "train", "pong", "--algo", algo, "--total-timesteps", str(STEPS),
+        PREFRL, "train", "pong", "--algo", algo,
         "--labels", str(LABELS), "--labels-from", str(fitted), "--reward-from", str(fitted),
-        "--predictor.round-epochs", str(EPOCHS), "--evaluation-episodes", "1",
-        "--env.time-limit", "400", "--env.image-size", str(SIDE),
+        "--predictor.round-epochs", str(EPOCHS), "--env.image-size", str(SIDE),
         "--run-dir", str(run),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    policy, reward = (
-        read_metrics(run / "metrics" / f"timing-{name}.jsonl") for name in ("policy", "reward")
-    )
-    trained = reward[0]["wall_clock_s"]
-    in_a_round = [row for row in policy if row["wall_clock_s"] <= trained]
-    alone = [row for row in policy if row["wall_clock_s"] > trained]
-    if min(len(in_a_round), len(alone)) < 2:
-        raise RuntimeError(
-            f"{STEPS} steps are too few or too many for {LABELS} labels on this machine"
-        )
-    spent = phases(policy[-1])
+    with run.with_suffix(".log").open("w", encoding="utf-8") as log:
+        training = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    since = time.perf_counter()
+    try:
+        while len((timing := Timing.of(run)).alone) < ROWS or timing.alone_s < ALONE_S:
+            if training.poll() is not None or time.perf_counter() - since > LIMIT_S:
+                raise RuntimeError(Path(log.name).read_text(encoding="utf-8"))
+            time.sleep(0.5)
+    finally:
+        training.send_signal(signal.SIGINT)
+        training.wait()
+    spent = phases(timing.alone[-1])
     return {
-        "steps_per_s in a round": speed(in_a_round),
-        "steps_per_s alone": speed(alone),
-        "round_s": reward[0]["time/train_s"],
-        "publish_s": reward[0]["time/publish_s"],
+        "steps_per_s in a round": speed(timing.in_a_round),
+        "steps_per_s alone": speed(timing.alone),
+        "round_s": timing.round["time/train_s"],
+        "publish_s": timing.round["time/publish_s"],
         "predicting_share": spent["predict"]
         / (spent["rollout"] + spent["update"] + spent["predict"]),
         **{f"policy_{name}_s": seconds for name, seconds in spent.items()},
@@ -126,19 +166,13 @@ def stock(algo: str, n_envs: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def policies(rounds: int, folder: Path, fitted: Path) -> Figures:
-    """All speeds of policies, in turn."""
+def policies(turn: int, folder: Path, fitted: Path) -> Figures:
+    """All speeds of policies."""
     figures: Figures = {}
-
-    def add(name: str, value: float) -> None:
-        figures.setdefault(name, []).append(value)
-
-    for turn in range(rounds):
-        for algo in ("a2c", "ppo"):
-            for name, value in train(algo, folder / f"{algo}-{turn}", fitted).items():
-                add(f"{algo} {name}", value)
-            for n_envs in (8, 16):
-                add(f"{algo} stock {n_envs} envs", stock(algo, n_envs))
+    for algo in ("a2c", "ppo"):
+        trained = train(algo, folder / f"{algo}-{turn}", fitted)
+        figures |= {f"{algo} {name}": value for name, value in trained.items()}
+        figures |= {f"{algo} stock {n} envs": stock(algo, n) for n in (8, 16)}
     return figures
 
 
@@ -155,23 +189,22 @@ def fit(folder: Path) -> Path:
     return fitted
 
 
-def rewards(rounds: int, fitted: Path) -> Figures:
-    """What the reward process does, in turn."""
+def rewards(fitted: Path) -> Figures:
+    """What the reward process does."""
     figures: Figures = {}
-    for _ in range(rounds):
-        for name, (measure, members, threads) in MEASURES.items():
-            torch.set_num_threads(threads)
-            figures.setdefault(name, []).append(measure(fitted / "labels.sqlite3", members))
+    for name, (measure, members, threads) in MEASURES.items():
+        torch.set_num_threads(threads)
+        figures[name] = measure(fitted / "labels.sqlite3", members)
     return figures
 
 
 def training_round(labels: Path, members: int) -> float:
     """Frames a second of a round, from the store to the measured losses.
 
-    It reads 500 labels four times: as many as a round of the recipe over its first 1,000, and fewer
-    than all later ones, of which what comes once a round is a smaller part.
+    It reads 500 labels twice: fewer than all rounds of the recipe, of which what comes once a round
+    is a smaller part.
     """
-    times = 4
+    times = 2
     trainer = make_trainer(members)
     since = time.perf_counter()
     trainer.fit(ring := read_labels(labels, members), times)
@@ -254,54 +287,64 @@ def main() -> None:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Path(folder))
-        figures = policies(ROUNDS, Path(folder), fitted) | rewards(min(3, ROUNDS), fitted)
-    ratios = compared({name: statistics.median(values) for name, values in figures.items()})
+        turns = [policies(i, Path(folder), fitted) | rewards(fitted) for i in range(ROUNDS)]
+    ratios = [compared(figures) for figures in turns]
     write(
-        figures | {name: [value] for name, (value, _) in ratios.items()},
+        [figures | ratio for figures, ratio in zip(turns, ratios, strict=True)],
         time.perf_counter() - since,
     )
-    for line, (value, wanted) in ratios.items():
-        print(f"{line:58} {value:8.2f}   {wanted}")
+    for name, wanted in WANTED.items():
+        each = sorted(ratio[name] for ratio in ratios)
+        print(
+            f"{name:48} {statistics.median(each):6.2f} ({each[0]:.2f} to {each[-1]:.2f})   {wanted}"
+        )
 
 
-def compared(median: dict[str, float]) -> dict[str, tuple[float, str]]:
-    """The ratios that the hypotheses are about."""
+WANTED = {
+    "A2C from preferences / stock SB3": ">= 2.0",
+    "PPO from preferences / stock SB3": ">= 2.0",
+    "PPO, labels as in breakout / stock SB3": ">= 2.0",
+    "reward training round / bare loop": ">= 0.75",
+    "three members / one member, in member-frames": ">= 0.90",
+    "reward pairs a second / imitation's": ">= 30",
+    "predicting, share of A2C's time": "<= 0.20",
+    "predicting, share of PPO's time": "<= 0.20",
+    "choosing queries, share of a round's time": "<= 0.05",
+}
+
+
+def compared(figures: Figures) -> Figures:
+    """A turn's ratios, which the hypotheses are about."""
 
     def against_stock(algo: str, game: str) -> float:
-        best = max(median[f"{algo} stock {n} envs"] for n in (8, 16))
+        best = max(figures[f"{algo} stock {n} envs"] for n in (8, 16))
         config = for_algo(RECIPES[game].config, algo)
-        return whole_run(config, speeds(algo, median)) / best
+        return whole_run(config, speeds(algo, figures)) / best
 
-    pairs_per_s = median["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)
-    bare, single = median["bare loop, 3 members"], median["bare loop, 1 member"]
-    choosing_s = median["choosing a round's queries, s"]
-    round_s = round_seconds(PONG, speeds("ppo", median), PONG.label.budget // 2)
-    return {
-        **{
-            f"{algo.upper()} from preferences / stock SB3, labels as in {game}": (
-                against_stock(algo, game), ">= 2.0",
-            )
-            for algo in ("a2c", "ppo") for game in ("pong", "breakout")
-        },
-        "reward training round / bare loop": (median["round, 3 members"] / bare, ">= 0.75"),
-        "three members / one member, in member-frames": (3 * bare / single, ">= 0.90"),
-        "reward pairs a second / imitation's": (pairs_per_s / IMITATION_PAIRS_PER_S, ">= 30"),
-        "predicting, share of A2C's time": (median["a2c predicting_share"], "<= 0.20"),
-        "predicting, share of PPO's time": (median["ppo predicting_share"], "<= 0.20"),
-        "choosing queries, share of a round's time": (
-            choosing_s / round_s, "<= 0.05",
-        ),
-    }  # fmt: skip
+    choosing_s = figures["choosing a round's queries, s"]
+    ratios = (
+        against_stock("a2c", "pong"),  # and in Breakout, whose labels are due at the same steps
+        against_stock("ppo", "pong"),
+        against_stock("ppo", "breakout"),
+        figures["round, 3 members"] / figures["bare loop, 3 members"],
+        3 * figures["bare loop, 3 members"] / figures["bare loop, 1 member"],
+        figures["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length) / IMITATION_PAIRS_PER_S,
+        figures["a2c predicting_share"],
+        figures["ppo predicting_share"],
+        choosing_s / round_seconds(PONG, speeds("ppo", figures), PONG.label.budget // 2),
+    )
+    return dict(zip(WANTED, ratios, strict=True))
 
 
-def write(figures: Figures, seconds: float) -> None:
+def write(turns: Sequence[Figures], seconds: float) -> None:
     """All measurements, with what machine they were made on and how long that took."""
     name = "speed" if PONG.env.image_size == SIDE else f"speed_{SIDE}"
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         file.write(f"# python experiments/speed.py {ROUNDS} {SIDE}; {machine()}; {seconds:.0f} s\n")
         writer = csv.writer(file)
         writer.writerow(("what", "median", "each"))
-        for name, values in figures.items():
+        for name in turns[0]:
+            values = [figures[name] for figures in turns]
             each = " ".join(f"{value:.4g}" for value in values)
             writer.writerow((name, f"{statistics.median(values):.4g}", each))
 

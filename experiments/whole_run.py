@@ -35,18 +35,29 @@ def round_seconds(config: Config, speeds: Speeds, labels: int) -> float:
     return predictor.round_epochs * min(labels, predictor.ring) * speeds.read_s + speeds.once_s
 
 
+def random_steps(config: Config) -> float:
+    """Steps of the random policy, whose clips the first labels are about."""
+    return config.random_clips(0) * config.env.clip_length / config.policy.clip_fraction
+
+
 def whole_run(config: Config, speeds: Speeds) -> float:
     """Steps a second of a whole run from its first snapshot on, walked through round by round.
 
-    The policy pauses where a round's labels are due and the round before is still trained, and
-    waits for the last one (`LabelSchedule.pause_step`).
+    The oracle is asked for a round's labels when the first of them is due (`Asker`), and the policy
+    pauses where it would be more than a round ahead of what it was taught by
+    (`LabelSchedule.pause_step`).
     """
-    schedule = LabelSchedule.from_config(config)
-    now = trained = step = 0.0
+    start = round(random_steps(config))
+    schedule = LabelSchedule.from_config(config).starting_at(start)
+    a_round = config.label.round_labels
+    step, seconds = float(start), 0.0
     for labels in rounds(config):
-        due = schedule.first_step_with(labels)
-        beside = min(due - step, (trained - now) * speeds.in_a_round)  # until that one is trained
-        now = max(trained, now + beside / speeds.in_a_round + (due - step - beside) / speeds.alone)
-        trained = now + round_seconds(config, speeds, labels)
-        step = due
-    return config.total_timesteps / (trained + (config.total_timesteps - step) / speeds.alone)
+        taught = labels - a_round
+        due = schedule.first_step_with(taught + 1)
+        alone = max(0.0, due - step)  # until the round begins
+        to_pause = schedule.pause_step(taught, a_round) - (step + alone)
+        trains_s = round_seconds(config, speeds, labels)
+        seconds += alone / speeds.alone + trains_s
+        step += alone + min(to_pause, trains_s * speeds.in_a_round)
+    seconds += (config.total_timesteps - step) / speeds.alone
+    return (config.total_timesteps - start) / seconds

@@ -1,34 +1,71 @@
-"""What `make bench` computes of a whole run, where it can be said without walking through it."""
+"""What `make bench` computes of a whole run."""
+
+from dataclasses import replace
 
 import pytest
-from whole_run import Speeds, round_seconds, rounds, whole_run
+from whole_run import Speeds, random_steps, round_seconds, whole_run
 
+from prefrl.config import Config
 from prefrl.recipes import RECIPES
 from prefrl.reward.schedule import LabelSchedule
 
 PONG = RECIPES["pong"].config
+TICK_S = 0.5
+
+
+def watched(config: Config, speeds: Speeds) -> float:
+    """The same, tick by tick: what policy and reward process do when, by the run's own schedule."""
+    start = round(random_steps(config))
+    schedule = LabelSchedule.from_config(config).starting_at(start)
+    step, asked, taught, trained_at = (
+        float(start),
+        config.initial_labels,
+        config.initial_labels,
+        0.0,
+    )
+    now = 0.0
+    while step < config.total_timesteps:
+        training = taught < asked
+        if training and now >= trained_at:
+            taught, training = asked, False
+        if not training and asked < config.label.budget and schedule.due(int(step)) > asked:
+            asked += config.label.round_labels
+            trained_at, training = now + round_seconds(config, speeds, asked), True
+        if step < schedule.pause_step(taught, config.label.round_labels):
+            step += TICK_S * (speeds.in_a_round if training else speeds.alone)
+        now += TICK_S
+    return (config.total_timesteps - start) / now
+
+
+@pytest.mark.parametrize("game", ["pong", "breakout"])
+@pytest.mark.parametrize(
+    "speeds",
+    [
+        Speeds(500, 1000, read_s=0, once_s=1),  # the policy is slower beside a round
+        Speeds(800, 900, read_s=0.012, once_s=4),  # as on two cores
+        Speeds(1000, 1000, read_s=0.5, once_s=2),  # each round is waited for
+    ],
+)
+def test_a_run_takes_as_long_as_one_that_is_watched_tick_by_tick(game, speeds):
+    config = RECIPES[game].config
+    assert whole_run(config, speeds) == pytest.approx(watched(config, speeds), rel=0.01)
 
 
 def test_a_run_whose_rounds_take_no_time_is_as_fast_as_its_policy_alone():
     assert whole_run(PONG, Speeds(500, 1000, 0, 0)) == pytest.approx(1000)
 
 
-def test_a_run_whose_rounds_are_slow_takes_the_time_of_all_of_them_and_of_the_steps_around():
-    slow = Speeds(1000, 1000, read_s=1, once_s=2)
-    schedule = LabelSchedule.from_config(PONG)
-    first, last = (schedule.first_step_with(rounds(PONG)[i]) for i in (0, -1))
-    around_s = (first + PONG.total_timesteps - last) / 1000
-    seconds = sum(round_seconds(PONG, slow, labels) for labels in rounds(PONG)) + around_s
-    assert whole_run(PONG, slow) == pytest.approx(PONG.total_timesteps / seconds)
-
-
-def test_a_slower_policy_beside_its_rounds_costs_the_share_of_time_that_they_take():
-    quick = Speeds(500, 1000, read_s=0, once_s=1)
-    lost_s = (len(rounds(PONG)) - 1) * 0.5  # the last is waited for: nothing runs beside it
-    seconds = PONG.total_timesteps / 1000 + lost_s + 1
-    assert whole_run(PONG, quick) == pytest.approx(PONG.total_timesteps / seconds)
+def test_random_steps_are_those_of_a_real_run():
+    made = 99_200  # by seed 8; see `pong_5500_seed_8.csv`
+    assert random_steps(PONG) == pytest.approx(made, rel=0.05)
 
 
 def test_pongs_last_round_reads_all_labels_of_the_ring_twice():
-    assert rounds(PONG)[-1] == PONG.label.budget
-    assert round_seconds(PONG, Speeds(1, 1, read_s=1, once_s=0), PONG.label.budget) == 2 * 3000
+    seconds = round_seconds(PONG, Speeds(1, 1, read_s=1, once_s=0), PONG.label.budget)
+    assert seconds == 2 * 3000
+
+
+def test_labels_that_are_due_in_fewer_steps_hold_a_run_up():
+    speeds = Speeds(800, 900, read_s=0.012, once_s=4)
+    longer = replace(PONG, total_timesteps=2 * PONG.total_timesteps)
+    assert whole_run(PONG, speeds) < whole_run(longer, speeds)

@@ -52,8 +52,10 @@ class StandardPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """`[B, C, H, W]` in channels-last layout; from pixels of 0 to 255."""
-        # Bytes are reordered before they are widened: half the memory to move.
-        x = pixels.contiguous(memory_format=torch.channels_last).to(self.dtype, copy=True)
+        # Bytes are reordered before they are widened: less memory to move. `contiguous` takes twice
+        # as long for it.
+        channels_last = torch.stack(pixels.unbind(1), dim=-1)
+        x = channels_last.permute(0, 3, 1, 2).to(self.dtype)
         # Laid out as the pixels are: one mean for all channels takes several times as long.
         mean = self.mean.to(self.dtype).expand(1, *x.shape[1:])
         mean = mean.contiguous(memory_format=torch.channels_last)

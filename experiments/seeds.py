@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     "seed", "status", "normalised_score", "true_return", "random_return", "best_possible",
     "labels", "labels_unused", "env_steps", "random_steps", "wall_s", "steps_per_s",
-    "validation_accuracy", "reward_correlation_step",
+    "validation_accuracy", "reward_correlation_step", "reward_correlation_step_random_policy",
 )  # fmt: skip
 
 
@@ -103,8 +103,9 @@ def write_rows(name: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def _row(result: Any) -> dict[str, Any]:
     row = {name: result.get(name) for name in COLUMNS}
-    predicted = result["reward_correlation_random_policy"]
-    row["reward_correlation_step"] = predicted and predicted["step"]["pearson"]
+    for played in ("", "_random_policy"):  # by the last policy, and at random
+        predicted = result[f"reward_correlation{played}"]
+        row[f"reward_correlation_step{played}"] = predicted and predicted["step"]["pearson"]
     for name in ("true_return", "random_return"):
         row[name] = row[name] and row[name]["mean"]
     return {n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()}

@@ -102,7 +102,7 @@ def test_a_policy_says_the_same_of_bytes_and_of_sb3s_floats(screens):
         values, chances, _ = policy.evaluate_actions(seen, actions)
         assert torch.equal(values, policy.predict_values(seen))
         assert torch.equal(chances, policy.get_distribution(seen).log_prob(actions))
-    assert given[0] == torch.uint8
+    assert given == [torch.uint8, torch.float32, torch.float32]
 
 
 def steps_per_s(learn: Callable[[int], object], steps: int) -> float:

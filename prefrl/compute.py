@@ -1,6 +1,7 @@
 """Where and in which number format the networks compute."""
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +74,13 @@ class Placement:
         return f"{where}, convolutions (if any) in {str(self.autocast).removeprefix('torch.')}"
 
 
+def compute_on(cores: int) -> None:
+    """Let this process compute on so many cores, if there are as many."""
+    import torch
+
+    torch.set_num_threads(min(cores, os.cpu_count() or 1))
+
+
 def without_gpu(config: Config) -> Config:
     """The same with all networks on the processor, where a saved policy plays in any case."""
     return replace(config, device="cpu", predictor=replace(config.predictor, device="same"))
@@ -87,7 +95,7 @@ def prepare(config: Config) -> Placement:
     import torch
 
     # Each of the two processes has one of two cores; and a fixed number keeps sums in one order.
-    torch.set_num_threads(1)
+    compute_on(1)
     keep_freed_memory()
     has_gpu = torch.cuda.is_available()
     policy, predictor = config.device, config.predictor.device

@@ -50,7 +50,9 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
         def more_clips_come() -> bool:
             return not wires.learned.is_set()
 
-        loop = _reward_loop(assignment, wires, QueueToPolicy(wires), stopped)
+        loop = _reward_loop(
+            assignment, wires, QueueToPolicy(wires), stopped, _take_its_core(assignment)
+        )
         try:
             run_until(loop, stopped, lambda: time.sleep(IDLE_S))
         except BaseException:
@@ -198,8 +200,23 @@ def _hand_over(pairs: "Queue[ClipPair]") -> None:
     writing.join(HAND_OVER_S)
 
 
+def _take_its_core(assignment: Assignment) -> Callable[[bool], None]:
+    """What the reward process does while the policy waits for it.
+
+    Not where people label: the page needs that core. Nor inline, where sums have one order.
+    """
+    from prefrl.compute import compute_on
+
+    people = assignment.config.label.labeler == "human"
+    return lambda policy_waits: compute_on(2 if policy_waits and not people else 1)
+
+
 def _reward_loop(
-    assignment: Assignment, wires: Wires, link: Any, stopped: Callable[[], bool]
+    assignment: Assignment,
+    wires: Wires,
+    link: Any,
+    stopped: Callable[[], bool],
+    policy_waits: Callable[[bool], None] = lambda waits: None,
 ) -> "RewardLoop":
     from prefrl.compute import prepare
     from prefrl.labels.store import LabelStore
@@ -214,7 +231,7 @@ def _reward_loop(
     loop = RewardLoop(
         config, run, dict(assignment.task), LabelStore.open(run.labels), make_labeler(config),
         make_trainer(config, assignment.spaces, prepare(config), stopped), link,
-        Metrics(run, "reward"), PipeReporter(wires.to_launcher),
+        Metrics(run, "reward"), PipeReporter(wires.to_launcher), policy_waits,
     )  # fmt: skip
     loop.start_with_stored_clips()
     if assignment.reward_from is not None:

@@ -72,6 +72,7 @@ class Side:
     loop: RewardLoop
     link: FakeLink
     listener: Listener
+    policy_waited: list[bool]  # what the loop said of that, each time
 
     def turns(self) -> int:
         """Turn until there is nothing to do; how often there was."""
@@ -120,12 +121,13 @@ def build_side(path: Path, config: Config, labeler: Any = None) -> Side:
         InputSpec(SPACES, ("observation", "action")), config.predictor, torch.device("cpu"),
         torch.float32, generator,
     )  # fmt: skip
-    link, listener = FakeLink(), Listener()
+    link, listener, policy_waited = FakeLink(), Listener(), []
     loop = RewardLoop(
         config, run, TASK, LabelStore.open(run.labels),
         labeler, Trainer(ensemble, config.predictor, 0), link, Metrics(run, "reward"), listener,
+        policy_waited.append,
     )  # fmt: skip
-    return Side(loop, link, listener)
+    return Side(loop, link, listener, policy_waited)
 
 
 def some_clips(n: int, seed: int = 0, rewards: float | None = None) -> list[Clip]:

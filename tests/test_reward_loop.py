@@ -46,6 +46,23 @@ def test_the_initial_labels_are_asked_first_and_taught_before_the_first_snapshot
     assert (snapshot.version, snapshot.n_labels) == (1, 10)
 
 
+def test_it_says_within_a_round_whether_the_policy_waits_and_after_it_that_it_does_not(make_side):
+    side = make_side()
+    side.send(some_clips(20), 0)
+    side.turns()  # the policy has sent all it can before there is a snapshot
+    assert set(side.policy_waited[:-1]) == {True}
+    assert side.policy_waited.pop() is False
+    side.policy_waited.clear()
+    side.send(some_clips(2, seed=1), side.loop.asker.schedule.first_step_with(11))
+    side.turns()  # more than a round ahead it waits, and here it is not
+    assert set(side.policy_waited) == {False}
+    side.policy_waited.clear()
+    side.send(some_clips(2, seed=2), side.link.published[-1].pause_at_env_step)
+    side.turns()
+    assert side.policy_waited[0] is True
+    assert side.policy_waited[-1] is False
+
+
 def test_rounds_follow_as_their_labels_become_due(make_side):
     side = make_side()
     side.send(some_clips(20), 0)

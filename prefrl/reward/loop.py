@@ -52,6 +52,7 @@ class RewardLoop:
         link: To the policy.
         metrics: Where figures go.
         reporter: Who is told how far we are.
+        policy_waits: Told within a round whether the policy does, whose core is free then.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class RewardLoop:
         link: RewardLink,
         metrics: Metrics,
         reporter: Reporter,
+        policy_waits: Callable[[bool], None] = lambda waits: None,
     ) -> None:
         self.config, self.run, self.task = config, run, task
         self.store, self.labeler, self.trainer = store, labeler, trainer
         self.link, self.metrics, self.reporter = link, metrics, reporter
+        self._policy_waits = policy_waits
         pool_size = config.label.pool_size
         self.pool = ClipPool(pool_size if labeler else min(pool_size, FILMED_POOL))
         self.desk = None
@@ -210,6 +213,7 @@ class RewardLoop:
         put pairs before people, whose last ones the round may outlast.
         """
         self._receive()
+        self._policy_waits(self._policy_state().waits)
         if time.monotonic() - self._given_back_at > GIVE_BACK_EVERY_S:
             give_back_freed_memory()
             self._given_back_at = time.monotonic()
@@ -241,6 +245,7 @@ class RewardLoop:
         snapshot = self.trainer.ensemble.snapshot(self.version, self.answered, self._pause)
         self.save(snapshot)
         self.link.publish(snapshot)
+        self._policy_waits(False)
 
     def save(self, snapshot: RewardSnapshot) -> None:
         """Write the ensemble as `last`."""

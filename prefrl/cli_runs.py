@@ -39,7 +39,7 @@ class RunsOptions:
     status: State | None = None
     """Only runs with this status."""
     env: str = ""
-    """Only runs whose environment has this in its id."""
+    """Only runs whose environment has this in its id, as a recipe writes it or in full."""
     seed: int | None = None
     """Only runs of this seed."""
     find: str = ""
@@ -113,10 +113,15 @@ def _wanted(entry: Entry, options: RunsOptions) -> bool:
     found = f"{entry.name}\n{entry.question}".casefold()
     return (
         options.status in (None, entry.status)
-        and options.env.casefold() in entry.env.casefold()
+        and _plain(options.env) in _plain(entry.env)
         and options.seed in (None, entry.seed)
         and options.find.casefold() in found
     )
+
+
+def _plain(name: str) -> str:
+    """Alike for a recipe's name and the id of its environment, but for what stands around it."""
+    return name.casefold().replace("-", "")
 
 
 def _sorted(entries: list[Entry], options: RunsOptions) -> list[Entry]:

@@ -75,10 +75,19 @@ class Placement:
 
 
 def compute_on(cores: int) -> None:
-    """Let this process compute on so many cores, if there are as many."""
+    """Let this process compute on so many cores, if it may use as many."""
     import torch
 
-    torch.set_num_threads(min(cores, os.cpu_count() or 1))
+    threads = min(cores, _usable_cores())
+    if threads != torch.get_num_threads():  # setting it anew empties oneDNN's caches
+        torch.set_num_threads(threads)
+
+
+def _usable_cores() -> int:
+    """Fewer than the machine has, where the system keeps this process to some."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def without_gpu(config: Config) -> Config:

@@ -181,12 +181,14 @@ class ClipPair:
         second: Another.
         env_step: Steps so far, over all environments.
         films: What people see of the two; None where nobody will look.
+        waits: It takes no more steps until it has a newer snapshot.
     """
 
     first: Clip
     second: Clip
     env_step: int
     films: tuple[Film, Film] | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ class Side:
                 return n
         raise AssertionError("it never rests")
 
-    def send(self, clips: list[Clip], env_step: int) -> None:
+    def send(self, clips: list[Clip], env_step: int, waits: bool = False) -> None:
         """As the policy does, two by two; with films where people label."""
         films = (FILM, FILM) if self.loop.labeler is None else None
         for first, second in zip(clips[::2], clips[1::2], strict=True):
-            self.link.arriving.append(ClipPair(first, second, env_step, films))
+            self.link.arriving.append(ClipPair(first, second, env_step, films, waits))
 
     def answers(self, n: int, answer: Answer = "left") -> None:
         """Somebody answers so many queries, the oldest first."""

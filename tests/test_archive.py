@@ -84,6 +84,7 @@ def test_the_list_can_be_filtered(tmp_path, listed):
     assert listed(tmp_path, "--find", "LABELS") == ["one"]
     assert listed(tmp_path, "--find", "t", "--sort", "name") == ["three", "two"]
     assert listed(tmp_path, "--env", "pong") == []
+    assert "one" in listed(tmp_path, "--env", "moving-dot")  # as the recipe is called
 
 
 def test_the_table_has_a_whole_line_for_each_run_where_it_is_no_terminal(

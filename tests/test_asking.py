@@ -176,7 +176,7 @@ def test_a_stop_before_there_are_clips_leaves_nothing_and_does_not_fail(people):
 
 def test_people_who_have_answered_all_that_can_be_asked_are_not_waited_for(people):
     side = people(pool_size=5)  # ten pairs, and not one more
-    side.send([*some_clips(5), *some_clips(1)], 800)
+    side.send([*some_clips(5), *some_clips(1)], 800, waits=True)
     side.turns()
     side.answers(9)
     side.turns()

@@ -69,8 +69,10 @@ class RewardInForce:
         ):
             self._reporter.progress({"policy": WAITING})
             if not told:
-                pair = replace(self._recorder.last_pair, env_step=self._recorder.env_steps)
-                told = self._link.offer(pair)
+                last = self._recorder.last_pair
+                told = self._link.offer(
+                    replace(last, env_step=self._recorder.env_steps, waits=True)
+                )
             self.take_latest()
             time.sleep(0.001)
         self._reporter.progress({"policy": "learning"})

@@ -88,6 +88,7 @@ class RewardLoop:
         self._last_count = (self.answered, time.perf_counter())
         self._given_back_at = 0.0
         self._pause = NEVER  # where the policy waits for the next snapshot
+        self._says_it_waits = False
         self._position = 0  # in the store's sequence of answers
         self._fresh = 0  # answered queries that no round has seen
 
@@ -134,7 +135,7 @@ class RewardLoop:
         self._most_waiting = float(np.maximum(self._most_waiting, self.link.waiting()))
         pairs = self.link.receive()
         for pair in pairs:
-            self.env_step = max(self.env_step, pair.env_step)
+            self.env_step, self._says_it_waits = max(self.env_step, pair.env_step), pair.waits
             sheets = (None, None) if pair.films is None else map(make_sheets, pair.films)
             clips = [
                 clip
@@ -163,7 +164,8 @@ class RewardLoop:
         if self.version == 0:
             waits = self.clips_received >= self.asker.first_clips
         else:
-            waits = self.env_step >= self._pause
+            # What it said was before the newest snapshot, which may have let it go on.
+            waits = self._says_it_waits and self.env_step >= self._pause
         return PolicyState(self.env_step, self.clips_received, waits)
 
     def _collect(self) -> None:

@@ -77,6 +77,9 @@ def speeds(algo: str, figures: Figures) -> Speeds:
         alone=figures[f"{algo} steps_per_s alone"],
         read_s=(figures[f"{algo} round_s"] - end) / (EPOCHS * LABELS),
         once_s=end + figures["choosing a round's queries, s"] + figures[f"{algo} publish_s"],
+        # The same round beside the policy; the reward process takes both cores when that waits.
+        waiting=figures["round, 3 members, 2 threads"]
+        / (2 * PONG.env.clip_length * EPOCHS * LABELS / figures[f"{algo} round_s"]),
     )
 
 
@@ -133,6 +136,8 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
     finally:
         training.send_signal(signal.SIGINT)
         training.wait()
+    if len(timing.in_a_round) < 2:
+        raise RuntimeError(f"the round of {LABELS} labels was over too soon to time the policy in")
     spent = phases(timing.alone[-1])
     return {
         "steps_per_s in a round": speed(timing.in_a_round),
@@ -152,9 +157,9 @@ def speed(rows: Sequence[dict[str, float]]) -> float:
 
 
 def phases(row: dict[str, float]) -> dict[str, float]:
-    """Seconds of a process by phase. The policy's rollout has environment and record in it."""
-    names = [name for name in row if name.startswith("time/") and "_per_s" not in name]
-    return {name.removeprefix("time/").removesuffix("_s"): row[name] for name in names}
+    """Seconds of the policy process by phase. Its rollout has environment and record in it."""
+    names = ("rollout", "environment", "record", "update", "predict", "pause")
+    return {name: row[f"time/{name}_s"] for name in names}
 
 
 def stock(algo: str, n_envs: int) -> float:
@@ -176,17 +181,22 @@ def policies(turn: int, folder: Path, fitted: Path) -> Figures:
     return figures
 
 
+def gather(folder: Path) -> Path:
+    """Labels on a random policy's clips, two clips each."""
+    return prefrl(folder / "gathered", "gather", "pong", "--labels", str(LABELS),
+                  "--env.image-size", str(SIDE))  # fmt: skip
+
+
 def fit(folder: Path) -> Path:
-    """A reward ensemble that was fitted, a little, to labels on a random policy's clips."""
-    gathered, fitted = folder / "gathered", folder / "fitted"
-    for command in (
-        ["gather", "pong", "--labels", str(LABELS), "--env.image-size", str(SIDE),
-         "--run-dir", str(gathered)],
-        ["pretrain", "--labels-from", str(gathered), "--predictor.pretrain-epochs", "1",
-         "--run-dir", str(fitted)],
-    ):  # fmt: skip
-        subprocess.run([PREFRL, *command], check=True, capture_output=True)
-    return fitted
+    """A reward ensemble that was fitted, a little, to such labels."""
+    return prefrl(folder / "fitted", "pretrain", "--labels-from", str(gather(folder)),
+                  "--predictor.pretrain-epochs", "1")  # fmt: skip
+
+
+def prefrl(run: Path, *command: str) -> Path:
+    """The run that a command made."""
+    subprocess.run([PREFRL, *command, "--run-dir", str(run)], check=True, capture_output=True)
+    return run
 
 
 def rewards(fitted: Path) -> Figures:
@@ -267,6 +277,7 @@ MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
     "round, 3 members": (training_round, 3, 1),
     "bare loop, 3 members": (bare_loop, 3, 1),
     "bare loop, 1 member": (bare_loop, 1, 1),
+    "round, 3 members, 2 threads": (training_round, 3, 2),
     "round, 1 member, 2 threads": (training_round, 1, 2),
     "end of a round, s": (end_of_round, 3, 1),
     "choosing a round's queries, s": (choosing, 3, 1),
@@ -286,15 +297,13 @@ def main() -> None:
     since = time.perf_counter()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(Path(folder))
-        turns = [policies(i, Path(folder), fitted) | rewards(fitted) for i in range(ROUNDS)]
-    ratios = [compared(figures) for figures in turns]
-    write(
-        [figures | ratio for figures, ratio in zip(turns, ratios, strict=True)],
-        time.perf_counter() - since,
-    )
+        fitted, turns = fit(Path(folder)), []
+        for turn in range(ROUNDS):
+            figures = policies(turn, Path(folder), fitted) | rewards(fitted)
+            turns.append(figures | compared(figures))
+            write(turns, time.perf_counter() - since)
     for name, wanted in WANTED.items():
-        each = sorted(ratio[name] for ratio in ratios)
+        each = sorted(figures[name] for figures in turns)
         print(
             f"{name:48} {statistics.median(each):6.2f} ({each[0]:.2f} to {each[-1]:.2f})   {wanted}"
         )

@@ -1,11 +1,15 @@
 """Where does each millisecond of Pong go, in both processes, and what could two cores do at best?
 
-Every part is timed by itself, one after the other, with nothing beside it: the policy's for one
-step of all 16 games, the reward process's for one label that a round reads (a pair of clips, three
-members) and for a round. All on one thread, but the games, which ALE plays on both cores. Medians.
+Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games, the
+reward process's for one label that a round reads (a pair of clips, three members) and for a round.
+All on one thread, but the games, which ALE plays on both cores.
 
-At best, no core ever waits: the seconds of a core that a whole run needs, over two. What is lost to
-that is waiting, for games or for labels, and what the two processes take from each other's caches.
+At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on, over
+two. What is lost to that is waiting, for games or for labels, and what the two processes take from
+each other's caches.
+
+Hypotheses: convolutions and what prepares pixels for them take more than half of both processes;
+at best two cores make a third more steps than `speed.py` computes of a run.
 
     python experiments/where_time_goes.py
 """
@@ -13,21 +17,19 @@ that is waiting, for games or for labels, and what the two processes take from e
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pong_clips import compared, stored_clips
 from seeds import write_rows
-from speed import PONG, machine, make_trainer
+from speed import PONG, gather, machine, make_trainer, read_labels
 from stable_baselines3.common.callbacks import BaseCallback
 from whole_run import random_steps, rounds
 
 from prefrl.compute import Placement, fast_format, keep_freed_memory
 from prefrl.config import Config
-from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.store import LabelStore
 from prefrl.policy.loop import make_recorder
 from prefrl.policy.model import ImageFeatures, build_model
@@ -36,14 +38,13 @@ from prefrl.policy.vec_env import make_vec_env, normalise
 from prefrl.recipes import for_algo
 from prefrl.reward.ensemble import predictor_of
 from prefrl.reward.loss import preference_loss
-from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.selection import most_disputed, random_pairs
-from prefrl.types import ClipPair, Preference, Query, RewardSnapshot
+from prefrl.types import ClipPair, RewardSnapshot
 
 CPU = torch.device("cpu")
 AUTOCAST = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
 TIMES = 30
-STORED = "stored, answered and read, once"
+STORED = "read from the store, once"
 Row = dict[str, Any]
 
 
@@ -91,62 +92,61 @@ class RolloutsAndUpdates(BaseCallback):
         self.rollouts.append(1000 * (self._ended - self._began))
 
 
-def policy(config: Config) -> dict[str, float]:
-    """Milliseconds of one step of all games."""
-    rng, n_envs = np.random.default_rng(0), config.policy.n_envs
-    games = make_vec_env(config.env, n_envs, 0)
+def policy(config: Config) -> tuple[dict[str, float], float]:
+    """Milliseconds of one step of all games, and how many of a core the games take of them."""
     recorder = make_recorder(config, NoRewardSide())
-    model = build_model(
-        config, normalise(recorder, config, training=True), Placement(CPU, CPU, AUTOCAST)
-    )
-    features = model.policy.features_extractor
-    assert isinstance(features, ImageFeatures)
-    games.reset()
-    recorder.reset()
-
-    def act(venv: Any) -> Callable[[], object]:
-        return lambda: venv.step(rng.integers(venv.action_space.n, size=n_envs))
-
-    seen = torch.from_numpy(recorder.reset())
-    with torch.no_grad():
-        parts = {
-            "games, on both cores": ms(act(games)),
-            "clips are cut": ms(act(recorder)),
-            "pixels are standardised": ms(lambda: features.standard(seen)),
-            "the network decides": ms(lambda: model.policy(seen)),
-        }
-    parts["clips are cut"] -= parts["games, on both cores"]
-    parts["the network decides"] -= parts["pixels are standardised"]
-    n_steps, rollouts = config.policy.n_steps, 3 if config.policy.algo == "ppo" else 60
-    phases = RolloutsAndUpdates()
-    recorder.rollout.clear()
+    venv = normalise(recorder, config, training=True)
+    model, phases = build_model(config, venv, Placement(CPU, CPU, AUTOCAST)), RolloutsAndUpdates()
+    n_envs, n_steps = config.policy.n_envs, config.policy.n_steps
+    rollouts = 4 if config.policy.algo == "ppo" else 100
     model.learn(rollouts * n_steps * n_envs, callback=phases)
-    rollout = statistics.median(phases.rollouts) / n_steps
+    spent = recorder.stopwatch.seconds()
+    parts = {
+        "games": 1000 * spent["environment"] / (rollouts * n_steps),
+        "clips are cut": 1000 * spent["record"] / (rollouts * n_steps),
+    }
+    features, seen = (
+        model.policy.features_extractor,
+        torch.from_numpy(recorder.rollout[-1].observations),
+    )
+    assert isinstance(features, ImageFeatures)
+    with torch.no_grad():
+        parts["pixels are standardised"] = ms(lambda: features.standard(seen))
+        deciding = ms(lambda: model.policy(seen))
+    parts["the network decides"] = deciding - parts["pixels are standardised"]
+    rollout = statistics.mean(phases.rollouts) / n_steps
     parts["the rest of SB3's rollout"] = rollout - sum(parts.values())
-    parts["update"] = statistics.median(phases.updates[1:]) / n_steps  # the first follows nothing
-    predictor = make_trainer(config.predictor.members).ensemble
-    steps = recorder.rollout[-n_steps:]
+    parts["update"] = statistics.mean(phases.updates[1:]) / n_steps  # the first follows nothing
+    predictor, steps = make_trainer(config.predictor.members).ensemble, recorder.rollout[-n_steps:]
     parts["rewards are predicted"] = ms(lambda: predict_rollout(steps, predictor), 5) / n_steps
-    for venv in (games, recorder):
-        venv.close()
-    return parts
+    venv.close()
+    return parts, core_ms_of_games(config)
 
 
-def reward() -> tuple[dict[str, float], dict[str, float]]:
+def core_ms_of_games(config: Config) -> float:
+    """Milliseconds of a core, over all threads, in which one step of all games is played."""
+    games, rng = make_vec_env(config.env, config.policy.n_envs, 0), np.random.default_rng(0)
+    games.reset()
+    since, steps = time.process_time(), 200
+    for _ in range(steps):
+        games.step(rng.integers(6, size=config.policy.n_envs))
+    taken = time.process_time() - since
+    games.close()
+    return 1000 * taken / steps
+
+
+def reward(labels: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Milliseconds of one label that a round reads, and of what comes once in a round."""
     config, trainer = PONG.predictor, make_trainer(PONG.predictor.members)
     ensemble, network = trainer.ensemble, trainer.ensemble.network
-    training, _ = stored_clips()
-    labels = compared(training, 500)
-    ring = PreferenceRing(len(labels), config.members)
-    for preference in labels:
-        ring.set(preference.query_id, preference)
-    batch = labels[: config.batch_size]
+    ring = read_labels(labels, config.members)
+    with LabelStore.open(labels) as store:
+        pool = store.newest_clips(PONG.label.pool_size)
+    batch = ring.preferences[: config.batch_size]
     clips = [pair.left for pair in batch] + [pair.right for pair in batch]
     inputs = ensemble.spec.of_clips(clips)
     assert inputs.images is not None
-    images = torch.from_numpy(inputs.images)
-    mu = torch.tensor([pair.mu for pair in batch])
+    images, mu = torch.from_numpy(inputs.images), torch.tensor([pair.mu for pair in batch])
 
     def losses() -> torch.Tensor:
         sums = ensemble.forward(inputs, None).reshape(config.members, 2, len(batch), -1).sum(3)
@@ -168,13 +168,15 @@ def reward() -> tuple[dict[str, float], dict[str, float]]:
         "optimiser": ms(trainer.optimiser.step, 10),
     }
     a_label = {name: taken / len(batch) for name, taken in a_batch.items()}
-    a_label[STORED] = storing(labels)
-    wanted = PONG.label.round_labels
-    pairs = random_pairs(training, wanted * PONG.label.candidates, set(), np.random.default_rng(0))
+    since = time.perf_counter()
+    read_labels(labels, config.members)
+    a_label[STORED] = 1000 * (time.perf_counter() - since) / len(ring)
+    wanted, recent = PONG.label.round_labels, pool[-config.normalise_over_clips :]
+    pairs = random_pairs(pool, wanted * PONG.label.candidates, set(), np.random.default_rng(0))
     a_round = {
         "batch norm anew, losses measured": ms(lambda: trainer.fit(ring, 0), 2),
         "queries are chosen": ms(lambda: most_disputed(pairs, wanted, ensemble), 2),
-        "rewards are normalised": ms(lambda: ensemble.normalise_over(training), 2),
+        "rewards are normalised": ms(lambda: ensemble.normalise_over(recent), 2),
         "a snapshot is made and loaded": ms(lambda: predictor_of(
             ensemble.snapshot(1, 0, 0), ensemble.spec, config, CPU, AUTOCAST
         ), 5),
@@ -182,37 +184,22 @@ def reward() -> tuple[dict[str, float], dict[str, float]]:
     return a_label, a_round
 
 
-def storing(labels: Sequence[Preference]) -> float:
-    """Milliseconds to store a pair of clips, have it answered, and read it decompressed."""
-    clips = {clip.id: clip for pair in labels for clip in (pair.left, pair.right)}
-    queries = [Query(pair.left.id, pair.right.id) for pair in labels]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        LabelStore.create(Path(folder) / "labels.sqlite3", {}) as store,
-    ):
-        since = time.perf_counter()
-        store.add_queries(queries, clips)
-        answer_pending(store, Oracle(np.random.default_rng(0)))
-        store.changes_since(0)
-        return 1000 * (time.perf_counter() - since) / len(labels)
-
-
-def at_best(config: Config, step: dict[str, float], label: dict[str, float], once: float) -> float:
+def at_best(
+    config: Config, step: dict[str, float], games: float, label: dict[str, float], once: float
+) -> float:
     """Steps a second of a whole run in which neither core ever waits."""
     learning_steps = config.total_timesteps - random_steps(config)
-    a_step = sum(step.values()) + step["games, on both cores"]  # twice: both cores
-    predictor, stored = config.predictor, label[STORED]
+    a_step = sum(step.values()) - step["games"] + games
+    predictor, new = config.predictor, config.label.budget - config.initial_labels
     reads = predictor.round_epochs * sum(min(n, predictor.ring) for n in rounds(config))
-    reading_ms = reads * (sum(label.values()) - stored) + config.label.budget * stored
-    rounds_ms = len(rounds(config)) * once
+    reading_ms = reads * (sum(label.values()) - label[STORED]) + new * label[STORED]
     policy_ms = learning_steps / config.policy.n_envs * a_step
-    return 2 * 1000 * learning_steps / (policy_ms + reading_ms + rounds_ms)
+    return 2 * 1000 * learning_steps / (policy_ms + reading_ms + len(rounds(config)) * once)
 
 
 def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
-    label, a_round = reward()
     rows: list[Row] = []
 
     def add(process: str, of: str, parts: dict[str, float]) -> None:
@@ -221,16 +208,18 @@ def main() -> None:
             row = {"process": process, "of": of, "part": name, "ms": f"{taken:.3g}"}
             rows.append(row | {"share": round(taken / whole, 3)})
 
-    for algo in ("a2c", "ppo"):
-        config = for_algo(PONG, algo)
-        step = policy(config)
-        add(f"policy, {algo}", "a step of 16 games", step)
-        best = at_best(config, step, label, sum(a_round.values()))
-        alone = 1000 * config.policy.n_envs / sum(step.values())
-        rows.append({"process": f"policy, {algo}", "part": "steps/s alone", "ms": round(alone)})
-        rows.append({"process": "both", "part": f"steps/s at best, {algo}", "ms": round(best)})
+    with tempfile.TemporaryDirectory() as folder:
+        label, a_round = reward(gather(Path(folder)) / "labels.sqlite3")
     add("reward", "a label that is read", label)
     add("reward", "a round", a_round)
+    for algo in ("a2c", "ppo"):
+        config = for_algo(PONG, algo)
+        step, games = policy(config)
+        add(f"policy, {algo}", "a step of 16 games", step)
+        alone = 1000 * config.policy.n_envs / sum(step.values())
+        best = at_best(config, step, games, label, sum(a_round.values()))
+        for part, speed in (("alone", alone), ("two cores at best", best)):
+            rows.append({"process": f"policy, {algo}", "part": part, "steps_per_s": round(speed)})
     for row in rows:
         print(*row.values(), sep=", ")
     write_rows("where_time_goes", f"python experiments/{Path(__file__).name}; {machine()}", rows)

@@ -13,14 +13,16 @@ class Speeds:
     Attributes:
         in_a_round: Steps a second of the policy while a round is trained.
         alone: The same while none is.
-        read_s: Seconds for each label that a round reads.
-        once_s: Seconds of a round that do not depend on its labels.
+        read_s: Seconds for each label that a round reads, while the policy goes on.
+        once_s: Seconds of a round that do not depend on its labels, likewise.
+        waiting: How many times as fast a round is trained while the policy waits.
     """
 
     in_a_round: float
     alone: float
     read_s: float
     once_s: float
+    waiting: float
 
 
 def rounds(config: Config) -> range:
@@ -30,7 +32,7 @@ def rounds(config: Config) -> range:
 
 
 def round_seconds(config: Config, speeds: Speeds, labels: int) -> float:
-    """Seconds until a round over so many labels is published."""
+    """Seconds until a round over so many labels is published, if the policy goes on meanwhile."""
     predictor = config.predictor
     return predictor.round_epochs * min(labels, predictor.ring) * speeds.read_s + speeds.once_s
 
@@ -57,7 +59,9 @@ def whole_run(config: Config, speeds: Speeds) -> float:
         alone = max(0.0, due - step)  # until the round begins
         to_pause = schedule.pause_step(taught, a_round) - (step + alone)
         trains_s = round_seconds(config, speeds, labels)
-        seconds += alone / speeds.alone + trains_s
-        step += alone + min(to_pause, trains_s * speeds.in_a_round)
+        beside_s = min(trains_s, to_pause / speeds.in_a_round)
+        waits_s = (trains_s - beside_s) / speeds.waiting
+        seconds += alone / speeds.alone + beside_s + waits_s
+        step += alone + beside_s * speeds.in_a_round
     seconds += (config.total_timesteps - step) / speeds.alone
     return (config.total_timesteps - start) / seconds

@@ -12,7 +12,7 @@ from prefrl.types import ClipPair, RewardSnapshot
 
 
 class BusyLink(FakeLink):
-    """Its queue is full at first; it has a newer snapshot once it was told that the policy waits."""
+    """Its queue is full at first; a newer snapshot comes once it was told that the policy waits."""
 
     refuses = 3
 

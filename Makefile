@@ -37,9 +37,11 @@ test: lint browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --durations=15
 	$(BIN)/python -m pytest -m alone --durations=10
 
-# Apart from the tests that measure time; it takes a third longer than they do without it.
+# Takes a third longer than without, which is why `make test` does not.
 coverage: $(STAMP) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report=
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered \
+		--deselect tests/test_fast_paths.py
 
 bench: $(STAMP)
 	$(BIN)/python experiments/speed.py

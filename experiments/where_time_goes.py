@@ -1,12 +1,12 @@
 """Where does each millisecond of Pong go, in both processes, and what could two cores do at best?
 
-Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games, the
-reward process's for one label that a round reads (a pair of clips, three members) and for a round.
-All on one thread, but the games, which ALE plays on both cores.
+Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games,
+the reward process's for one label that a round reads (a pair of clips, three members) and for a
+round. All on one thread, but the games, which ALE plays on both cores.
 
-At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on, over
-two. What is lost to that is waiting, for games or for labels, and what the two processes take from
-each other's caches.
+At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on,
+over two. What is lost to that is waiting, for games or for labels, and what the two processes take
+from each other's caches.
 
 Hypotheses: convolutions and what prepares pixels for them take more than half of both processes;
 at best two cores make a third more steps than `speed.py` computes of a run.
@@ -93,7 +93,7 @@ class RolloutsAndUpdates(BaseCallback):
 
 
 def policy(config: Config) -> tuple[dict[str, float], float]:
-    """Milliseconds of one step of all games, and how many of a core the games take of them."""
+    """Milliseconds of one step of all games by part; those of a core that the games need."""
     recorder = make_recorder(config, NoRewardSide())
     venv = normalise(recorder, config, training=True)
     model, phases = build_model(config, venv, Placement(CPU, CPU, AUTOCAST)), RolloutsAndUpdates()

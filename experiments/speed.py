@@ -59,10 +59,8 @@ IMITATION_PAIRS_PER_S = 8.5  # its default CNN, 25-step pairs of 84x84x4, two su
 PONG = RECIPES["pong"].config
 # One round, which reads each label once. At its end it measures as many as a round of a whole run.
 LABELS, EPOCHS = 500, 1
-ALONE_S, ROWS = (
-    6.0,
-    3,
-)  # so long the policy is timed after it, and over so many lines of its metrics
+# So long the policy is timed after it, and over so many lines of its metrics.
+ALONE_S, ROWS = 6.0, 3
 LIMIT_S = 300.0
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIDE = int(sys.argv[2]) if len(sys.argv) > 2 else PONG.env.image_size

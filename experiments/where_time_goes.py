@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from speed import PONG, gather, machine, make_trainer, read_labels
 from stable_baselines3.common.callbacks import BaseCallback
 from whole_run import random_steps, rounds
 
-from prefrl.compute import Placement, fast_format, keep_freed_memory
+from prefrl.compute import Placement, fast_format, prepare
 from prefrl.config import Config
 from prefrl.labels.store import LabelStore
 from prefrl.policy.loop import make_recorder
@@ -41,8 +42,6 @@ from prefrl.reward.loss import preference_loss
 from prefrl.reward.selection import most_disputed, random_pairs
 from prefrl.types import ClipPair, RewardSnapshot
 
-CPU = torch.device("cpu")
-AUTOCAST = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
 TIMES = 30
 STORED = "read from the store, once"
 Row = dict[str, Any]
@@ -92,11 +91,11 @@ class RolloutsAndUpdates(BaseCallback):
         self.rollouts.append(1000 * (self._ended - self._began))
 
 
-def policy(config: Config) -> tuple[dict[str, float], float]:
+def policy(config: Config, placement: Placement) -> tuple[dict[str, float], float]:
     """Milliseconds of one step of all games by part; those of a core that the games need."""
     recorder = make_recorder(config, NoRewardSide())
     venv = normalise(recorder, config, training=True)
-    model, phases = build_model(config, venv, Placement(CPU, CPU, AUTOCAST)), RolloutsAndUpdates()
+    model, phases = build_model(config, venv, placement), RolloutsAndUpdates()
     n_envs, n_steps = config.policy.n_envs, config.policy.n_steps
     rollouts = 4 if config.policy.algo == "ppo" else 100
     model.learn(rollouts * n_steps * n_envs, callback=phases)
@@ -105,14 +104,12 @@ def policy(config: Config) -> tuple[dict[str, float], float]:
         "games": 1000 * spent["environment"] / (rollouts * n_steps),
         "clips are cut": 1000 * spent["record"] / (rollouts * n_steps),
     }
-    features, seen = (
-        model.policy.features_extractor,
-        torch.from_numpy(recorder.rollout[-1].observations),
-    )
+    seen, features = recorder.rollout[-1].observations, model.policy.features_extractor
+    pixels = torch.from_numpy(seen)
     assert isinstance(features, ImageFeatures)
     with torch.no_grad():
-        parts["pixels are standardised"] = ms(lambda: features.standard(seen))
-        deciding = ms(lambda: model.policy(seen))
+        parts["pixels are standardised"] = ms(lambda: features.standard(pixels))
+        deciding = ms(lambda: model.policy(pixels))
     parts["the network decides"] = deciding - parts["pixels are standardised"]
     rollout = statistics.mean(phases.rollouts) / n_steps
     parts["the rest of SB3's rollout"] = rollout - sum(parts.values())
@@ -135,7 +132,7 @@ def core_ms_of_games(config: Config) -> float:
     return 1000 * taken / steps
 
 
-def reward(labels: Path) -> tuple[dict[str, float], dict[str, float]]:
+def reward(labels: Path, placement: Placement) -> tuple[dict[str, float], dict[str, float]]:
     """Milliseconds of one label that a round reads, and of what comes once in a round."""
     config, trainer = PONG.predictor, make_trainer(PONG.predictor.members)
     ensemble, network = trainer.ensemble, trainer.ensemble.network
@@ -155,6 +152,10 @@ def reward(labels: Path) -> tuple[dict[str, float], dict[str, float]]:
     def backward() -> None:
         trainer.optimiser.zero_grad()
         losses().backward()  # type: ignore[no-untyped-call]
+
+    def loaded() -> object:
+        snapshot, where = ensemble.snapshot(1, 0, 0), placement.predictor
+        return predictor_of(snapshot, ensemble.spec, config, where, placement.autocast)
 
     network.train()
     with torch.no_grad():
@@ -177,10 +178,8 @@ def reward(labels: Path) -> tuple[dict[str, float], dict[str, float]]:
         "batch norm anew, losses measured": ms(lambda: trainer.fit(ring, 0), 2),
         "queries are chosen": ms(lambda: most_disputed(pairs, wanted, ensemble), 2),
         "rewards are normalised": ms(lambda: ensemble.normalise_over(recent), 2),
-        "a snapshot is made and loaded": ms(lambda: predictor_of(
-            ensemble.snapshot(1, 0, 0), ensemble.spec, config, CPU, AUTOCAST
-        ), 5),
-    }  # fmt: skip
+        "a snapshot is made and loaded": ms(loaded, 5),
+    }
     return a_label, a_round
 
 
@@ -198,8 +197,7 @@ def at_best(
 
 
 def main() -> None:
-    keep_freed_memory()
-    torch.set_num_threads(1)
+    placement = prepare(replace(PONG, device="cpu", precision=fast_format()))
     rows: list[Row] = []
 
     def add(process: str, of: str, parts: dict[str, float]) -> None:
@@ -209,12 +207,12 @@ def main() -> None:
             rows.append(row | {"share": round(taken / whole, 3)})
 
     with tempfile.TemporaryDirectory() as folder:
-        label, a_round = reward(gather(Path(folder)) / "labels.sqlite3")
+        label, a_round = reward(gather(Path(folder)) / "labels.sqlite3", placement)
     add("reward", "a label that is read", label)
     add("reward", "a round", a_round)
     for algo in ("a2c", "ppo"):
         config = for_algo(PONG, algo)
-        step, games = policy(config)
+        step, games = policy(config, placement)
         add(f"policy, {algo}", "a step of 16 games", step)
         alone = 1000 * config.policy.n_envs / sum(step.values())
         best = at_best(config, step, games, label, sum(a_round.values()))

@@ -15,7 +15,7 @@ CLIPS = 500
 
 
 class Sizes:
-    """A link that keeps the sizes of the clips it is given."""
+    """Keeps the sizes of the clips it is given."""
 
     def __init__(self) -> None:
         self.stored: list[int] = []
@@ -31,7 +31,7 @@ class Sizes:
 
 def main() -> None:
     sizes = Sizes()
-    recorder = make_recorder(RECIPES["pong"].config, sizes)
+    recorder = make_recorder(RECIPES["pong"].config, sizes.offer)
     finished = lambda: len(sizes.stored) >= CLIPS  # noqa: E731
     act_at_random(recorder, recorder, CLIPS, finished, np.random.default_rng(0))
     row = {

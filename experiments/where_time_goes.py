@@ -40,7 +40,6 @@ from prefrl.recipes import for_algo
 from prefrl.reward.ensemble import predictor_of
 from prefrl.reward.loss import preference_loss
 from prefrl.reward.selection import most_disputed, random_pairs
-from prefrl.types import ClipPair, RewardSnapshot
 
 TIMES = 30
 STORED = "read from the store, once"
@@ -56,18 +55,6 @@ def ms(part: Callable[[], object], times: int = TIMES) -> float:
         part()
         taken.append(time.perf_counter() - since)
     return 1000 * statistics.median(taken)
-
-
-class NoRewardSide:
-    """A link that takes every pair and leads nowhere."""
-
-    def offer(self, pair: ClipPair) -> bool:
-        """Take it."""
-        return True
-
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        """There is none."""
-        return None
 
 
 class RolloutsAndUpdates(BaseCallback):
@@ -93,7 +80,7 @@ class RolloutsAndUpdates(BaseCallback):
 
 def policy(config: Config, placement: Placement) -> tuple[dict[str, float], float]:
     """Milliseconds of one step of all games by part; those of a core that the games need."""
-    recorder = make_recorder(config, NoRewardSide())
+    recorder = make_recorder(config, lambda pair: True)
     venv = normalise(recorder, config, training=True)
     model, phases = build_model(config, venv, placement), RolloutsAndUpdates()
     n_envs, n_steps = config.policy.n_envs, config.policy.n_steps

@@ -101,7 +101,7 @@ def launch(
     """
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    stop, learned = context.Event(), context.Event()
+    stop, learned, core_is_free = (context.Event() for _ in range(3))
     label = assignment.config.label
     size = label.queue_size if page is None else min(label.queue_size, FILMED_PAIRS)
     queues = context.Queue(size), context.Queue()
@@ -112,7 +112,7 @@ def launch(
         with _signals_blocked():
             for name, target in targets.items():
                 receiver, sender = context.Pipe(duplex=False)
-                wires = Wires(sender, stop, learned, *queues)
+                wires = Wires(sender, stop, learned, core_is_free, *queues)
                 process = context.Process(target=target, args=(assignment, wires), name=name)
                 process.start()
                 sender.close()  # so that a dead child shows as the end of its messages

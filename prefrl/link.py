@@ -1,7 +1,8 @@
 """How the two loops talk: to each other, and to whoever started them.
 
-Two message types, one in each direction: `ClipPair` and `RewardSnapshot`. How they travel (between
-processes, or inline in one) is the business of whoever starts the loops.
+Two message types, one in each direction, `ClipPair` and `RewardSnapshot`; and a flag, which says
+whose core is free. How they travel (between processes, or inline in one) is the business of whoever
+starts the loops.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ class PolicyLink(Protocol):
 
     def latest_snapshot(self) -> RewardSnapshot | None:
         """The newest snapshot since the last call, or None."""
+        ...
+
+    def core_is_free(self) -> bool:
+        """Whether the reward side leaves its core to the policy now."""
         ...
 
 

@@ -35,6 +35,8 @@ def policy_process(assignment: Assignment, wires: Wires) -> None:
         # The page goes before the policy. The reward side keeps its priority: it may hold the
         # store's lock, for which the page waits.
         os.nice(NICENESS)
+    if config.reward == "true":
+        wires.core_is_free.set()  # nobody else computes
     _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
 
 
@@ -54,7 +56,7 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
             assignment, wires, QueueToPolicy(wires), stopped, _take_its_core(assignment)
         )
         try:
-            run_until(loop, stopped, lambda: time.sleep(IDLE_S))
+            run_until(loop, stopped, partial(_rest, assignment, wires))
         except BaseException:
             loop.leave_queries()
             raise
@@ -200,14 +202,27 @@ def _hand_over(pairs: "Queue[ClipPair]") -> None:
     writing.join(HAND_OVER_S)
 
 
+def _rest(assignment: Assignment, wires: Wires) -> None:
+    """What the reward process does while there is nothing to do: the policy can have its core."""
+    if not _people_label(assignment):
+        wires.core_is_free.set()
+    time.sleep(IDLE_S)
+    wires.core_is_free.clear()
+
+
+def _people_label(assignment: Assignment) -> bool:
+    """Then a core is left to the page."""
+    return assignment.config.label.labeler == "human"
+
+
 def _take_its_core(assignment: Assignment) -> Callable[[bool], None]:
     """What the reward process does while the policy waits for it.
 
-    Not where people label: the page needs that core. Nor inline, where sums have one order.
+    Not inline, where sums have one order.
     """
     from prefrl.compute import compute_on
 
-    people = assignment.config.label.labeler == "human"
+    people = _people_label(assignment)
     return lambda policy_waits: compute_on(2 if policy_waits and not people else 1)
 
 

@@ -29,6 +29,7 @@ class Wires:
         to_launcher: Messages `(kind, content)`: progress, warning, finished, failed.
         stop: Set by the launcher: everyone saves and ends.
         learned: Set by the policy when it takes no more steps.
+        core_is_free: Set while the reward side leaves its core to the policy.
         pairs: The policy's clips, for the reward side.
         snapshots: The reward side's snapshots, for the policy.
     """
@@ -36,6 +37,7 @@ class Wires:
     to_launcher: Connection
     stop: Event
     learned: Event
+    core_is_free: Event
     pairs: "Queue[ClipPair]"
     snapshots: "Queue[RewardSnapshot]"
 
@@ -74,6 +76,7 @@ class QueueToReward:
 
     def __init__(self, wires: Wires) -> None:
         self._pairs, self._snapshots = wires.pairs, wires.snapshots
+        self._core_is_free = wires.core_is_free
 
     def offer(self, pair: ClipPair) -> bool:
         """Put the pair into the queue unless that is full."""
@@ -87,6 +90,10 @@ class QueueToReward:
         """Take everything that has arrived, keep the newest."""
         arrived = drain(self._snapshots)
         return arrived[-1] if arrived else None
+
+    def core_is_free(self) -> bool:
+        """As the reward side last said."""
+        return self._core_is_free.is_set()
 
 
 class QueueToPolicy:
@@ -149,6 +156,10 @@ class InlineLink:
             return None
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
+
+    def core_is_free(self) -> bool:
+        """Never: on one core sums have one order."""
+        return False
 
 
 def drain(queue: "Queue[T]", most: float = math.inf) -> list[T]:

@@ -24,6 +24,9 @@ class FakeLink:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
 
+    def core_is_free(self) -> bool:
+        return False
+
 
 class Silent:
     def progress(self, values: Mapping[str, float | str]) -> None: ...

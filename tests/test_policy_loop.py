@@ -10,13 +10,6 @@ from prefrl.policy.loop import make_recorder
 from prefrl.policy.model import build_model
 
 
-class Nobody:
-    """A link that takes no pair."""
-
-    def offer(self, pair):
-        return False
-
-
 def test_the_entropy_bonus_stays_while_labels_are_asked_for_and_then_falls():
     config = Config(
         policy=PolicyConfig(ent_coef=1.0, ent_coef_end=0.2), label=LabelConfig(schedule_end=0.6)
@@ -37,7 +30,7 @@ def test_runs_of_neighbouring_seeds_share_no_start_before_or_while_learning():
     starts = []
     for seed in range(3):
         mine = replace(config, seed=seed)
-        recorder = make_recorder(mine, Nobody())
+        recorder = make_recorder(mine, lambda pair: False)
         starts.append(recorder.reset())
         # SB3 seeds the environments anew when the algorithm is made.
         build_model(mine, recorder, ON_CPU)

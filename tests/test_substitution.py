@@ -22,7 +22,7 @@ from prefrl.policy.recorder import Step
 from prefrl.policy.substitution import predict_rollout
 from prefrl.policy.vec_env import hide_ends, make_vec_env, normalise
 from prefrl.run_directory import RunDirectory
-from prefrl.types import ClipPair, RewardSnapshot
+from prefrl.types import ClipPair
 
 torch.set_num_threads(1)
 
@@ -124,9 +124,6 @@ class NarrowLink:
             return False
         self.pairs.append(pair)
         return True
-
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        return None
 
 
 def make_config(algo: str, terminations: str = "keep", **env: Any) -> Config:
@@ -323,7 +320,7 @@ def test_predictions_lie_by_member_step_and_environment(box):
 @pytest.mark.parametrize("link", [FakeLink(), NarrowLink()], ids=["wide", "narrow"])
 def test_a_full_queue_costs_no_random_steps(link):
     env = EnvConfig(clip_length=6)
-    recorder = make_recorder(Config(env=env, policy=PolicyConfig(n_envs=4)), link)
+    recorder = make_recorder(Config(env=env, policy=PolicyConfig(n_envs=4)), link.offer)
     steps = act_at_random(
         recorder, recorder, 12, lambda: len(link.pairs) >= 6, np.random.default_rng(0)
     )

@@ -11,7 +11,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 def wires(pairs: Any) -> Wires:
     unused: Any = None
-    return Wires(unused, unused, unused, pairs, CONTEXT.Queue())
+    return Wires(unused, unused, unused, unused, pairs, CONTEXT.Queue())
 
 
 def test_the_queues_depth_is_all_that_waits_and_not_what_is_taken_at_once():

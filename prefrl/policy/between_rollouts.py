@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
+from prefrl.compute import compute_on
 from prefrl.config import Config
 from prefrl.link import Reporter
 from prefrl.metrics import Metrics, correlation, entering, peak_memory, process_memory
@@ -57,6 +58,8 @@ class BetweenRollouts(BaseCallback):
         reporter: Who is told how far we are.
         save: Writes the policy as a checkpoint of this name.
         stopped: Asked at each step.
+        core_is_free: Whether what comes between two rollouts can have a second core. Within one,
+            the games have what is free.
     """
 
     def __init__(
@@ -69,11 +72,12 @@ class BetweenRollouts(BaseCallback):
         reporter: Reporter,
         save: Callable[[str], None],
         stopped: Callable[[], bool],
+        core_is_free: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.config, self.reward, self.recorder = config, reward, recorder
         self._random_steps, self._metrics, self._reporter = random_steps, metrics, reporter
-        self._save, self._stopped = save, stopped
+        self._save, self._stopped, self._core_is_free = save, stopped, core_is_free
         self._returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._best = float("-inf")
         self._predicted = np.zeros(recorder.num_envs)  # return so far of the open episodes
@@ -100,6 +104,7 @@ class BetweenRollouts(BaseCallback):
         self.model.ent_coef = self._ent_coef  # type: ignore[attr-defined]
         recorder.rollout.clear()
         self._standardise_pixels()
+        compute_on(1)
         self._rollout_since = time.perf_counter()
 
     def _on_step(self) -> bool:
@@ -108,6 +113,7 @@ class BetweenRollouts(BaseCallback):
     def _on_rollout_end(self) -> None:
         recorder = self.recorder
         recorder.stopwatch.add("rollout", time.perf_counter() - self._rollout_since)
+        compute_on(2 if self._core_is_free() else 1)
         values: dict[str, float] = {}
         if self.config.reward == "learned":
             with recorder.stopwatch("predict"):

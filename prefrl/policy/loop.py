@@ -33,7 +33,7 @@ from prefrl.policy.vec_env import (
 )
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import WAITING
-from prefrl.types import clips_for
+from prefrl.types import ClipPair, clips_for
 
 # How long a stopped run goes on acting at random, so that people have clips to compare after it.
 LAST_CLIPS_S = 2.0
@@ -69,11 +69,11 @@ class PolicyLoop:
         self.config, self.run = config, run
         self.random_clips, self.stopped = random_clips, stopped
         self.metrics, self.reporter = metrics, reporter
-        self.recorder = make_recorder(config, link)
+        self.recorder = make_recorder(config, link.offer)
         self.stopwatch = self.recorder.stopwatch
         self.venv = normalise(self.recorder, config, training=True)
         self.reward = RewardInForce(link, predictor_of, self.recorder, reporter, stopped)
-        self._placement = placement
+        self._placement, self._link = placement, link
         self.random_steps = 0
         self.learning_started_at: float | None = None
         self._stop_seen_at = math.inf
@@ -104,7 +104,7 @@ class PolicyLoop:
     def _between_rollouts(self) -> BetweenRollouts:
         return BetweenRollouts(
             self.config, self.reward, self.recorder, self.random_steps, self.metrics,
-            self.reporter, self.save, self.stopped,
+            self.reporter, self.save, self.stopped, self._link.core_is_free,
         )  # fmt: skip
 
     def save(self, name: str) -> None:
@@ -151,8 +151,8 @@ class PolicyLoop:
         return self.recorder.studio is None or enough or too_late
 
 
-def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
-    """The training environments, up to the recorder."""
+def make_recorder(config: Config, offer: Callable[[ClipPair], bool]) -> ClipRecorder:
+    """The training environments, up to the recorder, which offers pairs of clips."""
     films = config.label.labeler == "human" and config.reward == "learned"
     venv = make_vec_env(config.env, config.policy.n_envs, training_seed(config, 5), films=films)
     return ClipRecorder(
@@ -160,7 +160,7 @@ def make_recorder(config: Config, link: PolicyLink) -> ClipRecorder:
         clip_length=config.env.clip_length,
         clip_fraction=0.0 if config.reward == "true" else config.policy.clip_fraction,
         pass_rewards=config.reward == "true",
-        offer=link.offer,
+        offer=offer,
         rng=np.random.default_rng((config.seed, 3)),
         films=films,
     )

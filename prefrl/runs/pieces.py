@@ -24,7 +24,7 @@ from prefrl.reward.schedule import NEVER
 from prefrl.reward.selection import random_pairs
 from prefrl.reward.trainer import Stopped, Trainer
 from prefrl.run_directory import RunDirectory
-from prefrl.types import Clip, ClipPair, Labeler, Query, RewardSnapshot, TaskSpaces
+from prefrl.types import Clip, ClipPair, Labeler, Query, TaskSpaces
 
 
 def make_labeler(config: Config) -> Labeler | None:
@@ -58,7 +58,7 @@ def make_trainer(
 
 
 class _Basket:
-    """A link that leads to no reward side: it keeps the clips, and what people see of them."""
+    """Keeps clips, and what people see of them."""
 
     def __init__(self) -> None:
         self.clips: dict[str, Clip] = {}
@@ -71,16 +71,13 @@ class _Basket:
                 self.sheets[clip.id] = make_sheets(film)
         return True
 
-    def latest_snapshot(self) -> RewardSnapshot | None:
-        return None
-
 
 def gather(
     assignment: Assignment, reporter: Reporter, stopped: Callable[[], bool]
 ) -> dict[str, Any]:
     """Act at random, ask about pairs of the clips, store the answers (an oracle's at once)."""
     config, run, basket = assignment.config, RunDirectory(assignment.run_path), _Basket()
-    recorder = make_recorder(config, basket)
+    recorder = make_recorder(config, basket.offer)
     wanted = assignment.random_clips
 
     def finished() -> bool:

@@ -74,6 +74,11 @@ class EnvConfig:
     atari_repeat_action_probability: float = 0.0
     """With which the emulator repeats the last action, frame by frame (`-v5` games: 0.25)."""
 
+    @property
+    def end_penalty(self) -> float:
+        """What the oracle sees subtracted where an episode ends by itself."""
+        return self.termination_penalty if self.terminations == "penalty" else 0.0
+
 
 @dataclass(frozen=True)
 class PolicyConfig:

@@ -82,7 +82,7 @@ def train(
         )
     if not learned and config.inline:
         raise ConfigError("--inline puts two loops in lock step, and --reward true has one")
-    given = _labels_given(labels_from, task)
+    given = _labels_given(labels_from, config, task)
     reward_folder = _reward_given(reward_from, config, task)
     if learned and not (reward_folder and config.label.budget == 0):
         _check_budget(config)
@@ -121,7 +121,7 @@ def gather(config: Config, request: RunRequest) -> int:
 def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     """Fit a reward ensemble to stored labels. Returns the exit code."""
     config, spaces, task = _checked(config)
-    given = _labels_given(source.path, task)
+    given = _labels_given(source.path, config, task)
     if given < LEAST_INITIAL_LABELS:
         raise ConfigError(f"{source.path} has {given} labels; {LEAST_INITIAL_LABELS} are needed")
     run = _make_run(config, request, "pretrain", source.path)
@@ -183,13 +183,24 @@ def _check_length(config: Config, random_clips: int) -> None:
         )
 
 
-def _labels_given(labels_from: Path | None, task: dict[str, Any]) -> int:
-    """How many labels the other run has, which must be of this task."""
+def _labels_given(labels_from: Path | None, config: Config, task: dict[str, Any]) -> int:
+    """How many labels the other run has, which must be of this task and of the same oracle."""
     if labels_from is None:
         return 0
-    with LabelStore.open(open_run(labels_from).labels) as store:
+    run = open_run(labels_from)
+    with LabelStore.open(run.labels) as store:
         store.check_fingerprint(task)
-        return store.answered()
+        given = store.answered()
+    theirs = load_config(run.config)
+    if theirs.label.labeler == config.label.labeler == "oracle":
+        for name in ("clip_rewards", "end_penalty"):
+            there, here = getattr(theirs.env, name), getattr(config.env, name)
+            if there != here:
+                raise ConfigError(
+                    f"--labels-from {labels_from}: its oracle compares other rewards: "
+                    f"{name} is {there} there and {here} here"
+                )
+    return given
 
 
 def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]) -> Path | None:

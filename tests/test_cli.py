@@ -288,6 +288,21 @@ def test_labels_of_another_task_are_refused(folder, refused):
     assert "clip_length is 30 there and 20 here" in said
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (["--env.clip-rewards"], "clip_rewards is False there and True here"),
+        (
+            ["--terminations", "penalty", "--predictor.inputs", "observation"],
+            "end_penalty is 0.0 there and 10.0 here",
+        ),
+    ],
+)
+def test_labels_of_an_oracle_that_compares_other_rewards_are_refused(folder, refused, other, said):
+    stored_run(folder / "pendulum", RECIPES["pendulum"].config)
+    assert said in refused("train", "pendulum", "--labels-from", "pendulum", *other)
+
+
 def test_labels_on_observations_of_another_shape_are_refused(folder, refused):
     small = RECIPES["moving-dot"].config
     small = Config(env=EnvConfig(id=small.env.id, image_size=42))

@@ -120,12 +120,7 @@ def clip_rewards(venv: VecEnv, config: EnvConfig) -> VecEnv:
 
 def hide_ends(venv: VecEnv, config: EnvConfig) -> VecEnv:
     """The environments as `--terminations` wants them."""
-    return venv if config.terminations == "keep" else HiddenEnds(venv, end_penalty(config))
-
-
-def end_penalty(config: EnvConfig) -> float:
-    """What the oracle sees subtracted where an episode ends by itself."""
-    return config.termination_penalty if config.terminations == "penalty" else 0.0
+    return venv if config.terminations == "keep" else HiddenEnds(venv, config.end_penalty)
 
 
 def training_seed(config: Config, stream: int) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout
-from prefrl.policy.vec_env import clip_rewards, end_penalty, make_vec_env
+from prefrl.policy.vec_env import clip_rewards, make_vec_env
 from prefrl.run_directory import write_bytes, write_json
 from prefrl.runs.evaluation import CHUNK, Act, evaluation_seed, policy_acts
 from prefrl.runs.trained import Trained
@@ -172,7 +172,7 @@ def play(
     # has converted, and need not convert them for every single observation.
     with torch.autocast(trained.model.device.type, enabled=False):
         for _ in range(episodes):
-            tape = _Tape(recorder, observations, trained.predictor, end_penalty(env))
+            tape = _Tape(recorder, observations, trained.predictor, env.end_penalty)
             while not tape.ended and len(tape.actions) != most_steps:
                 tape.step(act(tape.observations))
             played.append(tape.episode())

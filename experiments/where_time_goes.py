@@ -2,7 +2,8 @@
 
 Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games,
 the reward process's for one label that a round reads (a pair of clips, three members) and for a
-round. All on one thread, but the games, which ALE plays on both cores.
+round. All on one thread, but the games, which ALE plays on both cores. (In a run the one process has
+two while the other has nothing to do.)
 
 At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on,
 over two. What is lost to that is waiting, for games or for labels, and what the two processes take

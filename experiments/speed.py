@@ -270,7 +270,8 @@ def choosing(labels: Path, members: int) -> float:
     return time.perf_counter() - since
 
 
-# What is measured, of how many members, on how many threads. A run's processes have one each.
+# What is measured, of how many members, on how many threads. A run's processes have one
+# each, or two while the other has nothing to do.
 MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
     "round, 3 members": (training_round, 3, 1),
     "bare loop, 3 members": (bare_loop, 3, 1),

@@ -2,12 +2,13 @@
 
 Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games,
 the reward process's for one label that a round reads (a pair of clips, three members) and for a
-round. All on one thread, but the games, which ALE plays on both cores. (In a run the one process has
-two while the other has nothing to do.)
+round. All on one thread, but the games, which ALE plays on both cores, and the policy's whole loop,
+which is timed with a second thread between its rollouts too: a run's has it while no round is
+trained.
 
 At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on,
-over two. What is lost to that is waiting, for games or for labels, and what the two processes take
-from each other's caches.
+over two. What is lost to that is waiting, for games or for labels, what a second thread does not
+win, and what the two processes take from each other's caches.
 
 Hypotheses: convolutions and what prepares pixels for them take more than half of both processes;
 at best two cores make a third more steps than `speed.py` computes of a run.
@@ -30,7 +31,7 @@ from speed import PONG, gather, machine, make_trainer, read_labels
 from stable_baselines3.common.callbacks import BaseCallback
 from whole_run import random_steps, rounds
 
-from prefrl.compute import Placement, fast_format, prepare
+from prefrl.compute import Placement, compute_on, fast_format, prepare
 from prefrl.config import Config
 from prefrl.labels.store import LabelStore
 from prefrl.policy.loop import make_recorder
@@ -59,10 +60,11 @@ def ms(part: Callable[[], object], times: int = TIMES) -> float:
 
 
 class RolloutsAndUpdates(BaseCallback):
-    """Milliseconds of each of SB3's rollouts and of each update after one."""
+    """Milliseconds of each of SB3's rollouts, and of each update after one on so many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
         super().__init__()
+        self._threads = threads
         self.rollouts: list[float] = []
         self.updates: list[float] = []
         self._ended = float("nan")
@@ -70,6 +72,7 @@ class RolloutsAndUpdates(BaseCallback):
     def _on_rollout_start(self) -> None:
         self._began = time.perf_counter()
         self.updates.append(1000 * (self._began - self._ended))
+        compute_on(1)
 
     def _on_step(self) -> bool:
         return True
@@ -77,16 +80,21 @@ class RolloutsAndUpdates(BaseCallback):
     def _on_rollout_end(self) -> None:
         self._ended = time.perf_counter()
         self.rollouts.append(1000 * (self._ended - self._began))
+        compute_on(self._threads)
 
 
-def policy(config: Config, placement: Placement) -> tuple[dict[str, float], float]:
-    """Milliseconds of one step of all games by part; those of a core that the games need."""
+def policy(config: Config, placement: Placement, threads: int) -> tuple[dict[str, float], float]:
+    """Milliseconds of one step of all games by part; those of a core that the games need.
+
+    Updates and predictions on so many threads.
+    """
     recorder = make_recorder(config, lambda pair: True)
     venv = normalise(recorder, config, training=True)
-    model, phases = build_model(config, venv, placement), RolloutsAndUpdates()
+    model, phases = build_model(config, venv, placement), RolloutsAndUpdates(threads)
     n_envs, n_steps = config.policy.n_envs, config.policy.n_steps
     rollouts = 4 if config.policy.algo == "ppo" else 100
     model.learn(rollouts * n_steps * n_envs, callback=phases)
+    compute_on(1)
     spent = recorder.stopwatch.seconds()
     parts = {
         "games": 1000 * spent["environment"] / (rollouts * n_steps),
@@ -103,7 +111,9 @@ def policy(config: Config, placement: Placement) -> tuple[dict[str, float], floa
     parts["the rest of SB3's rollout"] = rollout - sum(parts.values())
     parts["update"] = statistics.mean(phases.updates[1:]) / n_steps  # the first follows nothing
     predictor, steps = make_trainer(config.predictor.members).ensemble, recorder.rollout[-n_steps:]
+    compute_on(threads)
     parts["rewards are predicted"] = ms(lambda: predict_rollout(steps, predictor), 5) / n_steps
+    compute_on(1)
     venv.close()
     return parts, core_ms_of_games(config)
 
@@ -171,6 +181,11 @@ def reward(labels: Path, placement: Placement) -> tuple[dict[str, float], dict[s
     return a_label, a_round
 
 
+def alone(config: Config, step: dict[str, float]) -> float:
+    """Steps a second without a reward process."""
+    return 1000 * config.policy.n_envs / sum(step.values())
+
+
 def at_best(
     config: Config, step: dict[str, float], games: float, label: dict[str, float], once: float
 ) -> float:
@@ -200,11 +215,14 @@ def main() -> None:
     add("reward", "a round", a_round)
     for algo in ("a2c", "ppo"):
         config = for_algo(PONG, algo)
-        step, games = policy(config, placement)
+        step, games = policy(config, placement, 1)
         add(f"policy, {algo}", "a step of 16 games", step)
-        alone = 1000 * config.policy.n_envs / sum(step.values())
-        best = at_best(config, step, games, label, sum(a_round.values()))
-        for part, speed in (("alone", alone), ("two cores at best", best)):
+        speeds = {
+            "alone, one thread": alone(config, step),
+            "alone, two between rollouts": alone(config, policy(config, placement, 2)[0]),
+            "two cores at best": at_best(config, step, games, label, sum(a_round.values())),
+        }
+        for part, speed in speeds.items():
             rows.append({"process": f"policy, {algo}", "part": part, "steps_per_s": round(speed)})
     for row in rows:
         print(*row.values(), sep=", ")

@@ -103,7 +103,7 @@ def prepare(config: Config) -> Placement:
     """
     import torch
 
-    # Each of the two processes has one of two cores; and a fixed number keeps sums in one order.
+    # Each of the two processes has one of two cores, as far as the other does not leave its own.
     compute_on(1)
     keep_freed_memory()
     has_gpu = torch.cuda.is_available()

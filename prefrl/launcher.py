@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from types import FrameType
 from typing import Any
 
@@ -21,7 +20,7 @@ from prefrl.display import Display
 from prefrl.processes import page_process
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import StatusFile
-from prefrl.wires import Wires
+from prefrl.wires import Flag, Wires
 
 GRACE_S = 7.5  # a stop is promised within 10 s
 FILMED_PAIRS = 8  # in the queue at most: films of two clips can take 25 MB
@@ -101,7 +100,7 @@ def launch(
     """
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    stop, learned, core_is_free = (context.Event() for _ in range(3))
+    stop, learned, core_is_free = (Flag() for _ in range(3))
     label = assignment.config.label
     size = label.queue_size if page is None else min(label.queue_size, FILMED_PAIRS)
     queues = context.Queue(size), context.Queue()
@@ -134,7 +133,7 @@ def launch(
 class _Watch:
     """Listens to the processes of a run."""
 
-    stop: Event
+    stop: Flag
     outcome: Outcome
     display: Display
     status: StatusFile

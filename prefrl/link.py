@@ -11,8 +11,12 @@ from typing import Protocol
 from prefrl.types import ClipPair, RewardSnapshot
 
 
+class Stopped(Exception):
+    """The run is ending; what was under way was left where it was."""
+
+
 class PolicyLink(Protocol):
-    """The policy's end. Neither call waits, unless both loops share a process: then the reward side
+    """The policy's end. No call waits, unless both loops share a process: then the reward side
     has its turn in `latest_snapshot`.
     """
 
@@ -42,6 +46,10 @@ class RewardLink(Protocol):
 
     def publish(self, snapshot: RewardSnapshot) -> None:
         """Send a snapshot; an older one that was not fetched yet is forgotten."""
+        ...
+
+    def leave_core(self, free: bool) -> None:
+        """Say whether the policy can have this side's core, until the next call."""
         ...
 
 

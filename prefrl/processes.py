@@ -13,12 +13,11 @@ from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any
 
 from prefrl.assignment import Assignment, PageAssignment
 from prefrl.types import ClipPair
-from prefrl.wires import InlineLink, PipeReporter, QueueToPolicy, QueueToReward, Wires
+from prefrl.wires import Flag, InlineLink, PipeReporter, QueueToPolicy, QueueToReward, Wires
 
 if TYPE_CHECKING:
     from prefrl.reward.loop import RewardLoop
@@ -36,7 +35,7 @@ def policy_process(assignment: Assignment, wires: Wires) -> None:
         # store's lock, for which the page waits.
         os.nice(NICENESS)
     if config.reward == "true":
-        wires.core_is_free.set()  # nobody else computes
+        wires.core_is_free.set()  # there is no reward side
     _guarded(wires, lambda: _train_policy(assignment, wires, QueueToReward(wires)))
 
 
@@ -56,7 +55,7 @@ def reward_process(assignment: Assignment, wires: Wires) -> None:
             assignment, wires, QueueToPolicy(wires), stopped, _take_its_core(assignment)
         )
         try:
-            run_until(loop, stopped, partial(_rest, assignment, wires))
+            run_until(loop, stopped, lambda: time.sleep(IDLE_S))
         except BaseException:
             loop.leave_queries()
             raise
@@ -137,7 +136,7 @@ def _guarded(wires: Wires, work: Callable[[], dict[str, Any]]) -> None:
         raise SystemExit(1) from None
 
 
-def _stop_with_parent(stop: Event) -> None:
+def _stop_with_parent(stop: Flag) -> None:
     _wait_for_parent()
     stop.set()
 
@@ -202,27 +201,14 @@ def _hand_over(pairs: "Queue[ClipPair]") -> None:
     writing.join(HAND_OVER_S)
 
 
-def _rest(assignment: Assignment, wires: Wires) -> None:
-    """What the reward process does while there is nothing to do: the policy can have its core."""
-    if not _people_label(assignment):
-        wires.core_is_free.set()
-    time.sleep(IDLE_S)
-    wires.core_is_free.clear()
-
-
-def _people_label(assignment: Assignment) -> bool:
-    """Then a core is left to the page."""
-    return assignment.config.label.labeler == "human"
-
-
 def _take_its_core(assignment: Assignment) -> Callable[[bool], None]:
     """What the reward process does while the policy waits for it.
 
-    Not inline, where sums have one order.
+    Not where people label: the page needs that core. Nor inline, where sums have one order.
     """
     from prefrl.compute import compute_on
 
-    people = _people_label(assignment)
+    people = assignment.config.label.labeler == "human"
     return lambda policy_waits: compute_on(2 if policy_waits and not people else 1)
 
 

@@ -24,6 +24,7 @@ from prefrl.config_file import load_config, to_dict
 from prefrl.console import RunConsole
 from prefrl.display import Display
 from prefrl.label_page import open_page, pairs_waiting
+from prefrl.labels.oracle import Oracle
 from prefrl.labels.store import LabelStore
 from prefrl.launcher import FILMS, Outcome, Target, launch, result, show_traceback
 from prefrl.policy.camera import check_can_be_filmed
@@ -184,23 +185,32 @@ def _check_length(config: Config, random_clips: int) -> None:
 
 
 def _labels_given(labels_from: Path | None, config: Config, task: dict[str, Any]) -> int:
-    """How many labels the other run has, which must be of this task and of the same oracle."""
+    """How many labels the other run has, which must be of this task.
+
+    Where an oracle gave some, it must have compared the rewards that this run's compares.
+    """
     if labels_from is None:
         return 0
     run = open_run(labels_from)
     with LabelStore.open(run.labels) as store:
         store.check_fingerprint(task)
-        given = store.answered()
-    theirs = load_config(run.config)
-    if theirs.label.labeler == config.label.labeler == "oracle":
-        for name in ("clip_rewards", "end_penalty"):
-            there, here = getattr(theirs.env, name), getattr(config.env, name)
-            if there != here:
-                raise ConfigError(
-                    f"--labels-from {labels_from}: its oracle compares other rewards: "
-                    f"{name} is {there} there and {here} here"
-                )
+        given, labels = store.answered(), store.labels()
+    if any(label.labeler == Oracle.name for label in labels):
+        _check_compared(f"--labels-from {labels_from}", load_config(run.config), config)
     return given
+
+
+def _check_compared(source: str, theirs: Config, config: Config) -> None:
+    """Refuse what an oracle taught that compared other rewards than this run's does."""
+    if config.label.labeler == "human":
+        return
+    for name in ("clip_rewards", "end_penalty"):
+        there, here = getattr(theirs.env, name), getattr(config.env, name)
+        if there != here:
+            raise ConfigError(
+                f"{source}: its oracle compares other rewards: "
+                f"{name} is {there} there and {here} here"
+            )
 
 
 def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]) -> Path | None:
@@ -209,14 +219,16 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
         return None
     source = open_run(reward_from)
     folder = source.checkpoint("last")
-    theirs = load_config(source.config).predictor
+    theirs = load_config(source.config)
+    if theirs.label.labeler == "oracle":
+        _check_compared(f"--reward-from {reward_from}", theirs, config)
     for name in (
         "inputs", "members", "standard_pixels", "keypoints", "hidden", "batch_norm", "optimiser",
     ):  # fmt: skip
-        if getattr(theirs, name) != getattr(config.predictor, name):
+        there, here = getattr(theirs.predictor, name), getattr(config.predictor, name)
+        if there != here:
             raise ConfigError(
-                f"--reward-from {reward_from}: predictor.{name} is {getattr(theirs, name)} there "
-                f"and {getattr(config.predictor, name)} here"
+                f"--reward-from {reward_from}: predictor.{name} is {there} there and {here} here"
             )
     for key, value in load_reward(folder).task.items():
         if key != "clip_length" and value != task[key]:

@@ -1,16 +1,18 @@
 """How the processes of a run are connected: to each other, and to whoever started them."""
 
 import contextlib
+import ctypes
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Event
+from multiprocessing.sharedctypes import RawValue
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from prefrl.link import Stopped
 from prefrl.types import ClipPair, RewardSnapshot
 
 if TYPE_CHECKING:
@@ -19,6 +21,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REPORT_EVERY_S = 0.2
 PAIRS_AT_ONCE = 8
+
+
+class Flag:
+    """Set in one process and seen in all.
+
+    No `multiprocessing.Event`: that takes a lock even to be looked at, and whoever is killed in
+    that moment holds it for ever.
+    """
+
+    def __init__(self) -> None:
+        self._value = RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        """From now on it is set."""
+        self._value.value = True
+
+    def clear(self) -> None:
+        """From now on it is not."""
+        self._value.value = False
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return bool(self._value.value)
 
 
 @dataclass(frozen=True)
@@ -35,9 +60,9 @@ class Wires:
     """
 
     to_launcher: Connection
-    stop: Event
-    learned: Event
-    core_is_free: Event
+    stop: Flag
+    learned: Flag
+    core_is_free: Flag
     pairs: "Queue[ClipPair]"
     snapshots: "Queue[RewardSnapshot]"
 
@@ -101,6 +126,7 @@ class QueueToPolicy:
 
     def __init__(self, wires: Wires) -> None:
         self._pairs, self._snapshots = wires.pairs, wires.snapshots
+        self._core_is_free = wires.core_is_free
 
     def waiting(self) -> float:
         """Pairs in the queue."""
@@ -116,6 +142,13 @@ class QueueToPolicy:
     def publish(self, snapshot: RewardSnapshot) -> None:
         """Send the snapshot; the policy takes the newest."""
         self._snapshots.put(snapshot)
+
+    def leave_core(self, free: bool) -> None:
+        """Let the policy see it between its rollouts."""
+        if free:
+            self._core_is_free.set()
+        else:
+            self._core_is_free.clear()
 
 
 class InlineLink:
@@ -144,10 +177,11 @@ class InlineLink:
         """Keep the newest snapshot."""
         self._snapshot = snapshot
 
+    def leave_core(self, free: bool) -> None:
+        """There is one, which both have in turn."""
+
     def latest_snapshot(self) -> RewardSnapshot | None:
         """Let the reward side do all it can, then take its snapshot."""
-        from prefrl.reward.trainer import Stopped
-
         assert self.reward_loop is not None
         try:
             while self.reward_loop.turn():

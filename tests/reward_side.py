@@ -42,6 +42,7 @@ class FakeLink:
     def __init__(self) -> None:
         self.arriving: list[ClipPair] = []
         self.published: list[RewardSnapshot] = []
+        self.core_is_left = False
 
     def waiting(self) -> float:
         return len(self.arriving)
@@ -52,6 +53,9 @@ class FakeLink:
 
     def publish(self, snapshot: RewardSnapshot) -> None:
         self.published.append(snapshot)
+
+    def leave_core(self, free: bool) -> None:
+        self.core_is_left = free
 
 
 class Listener:

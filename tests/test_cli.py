@@ -22,7 +22,7 @@ from prefrl.policy.environment import fingerprint, task_spaces
 from prefrl.recipes import RECIPES, settings_of
 from prefrl.reward.checkpoint import save_reward
 from prefrl.run_directory import RunDirectory, write_json
-from prefrl.types import RewardSnapshot
+from prefrl.types import Label, Query, RewardSnapshot
 
 ODD_ENVIRONMENTS = '''
 import gymnasium, numpy
@@ -288,6 +288,23 @@ def test_labels_of_another_task_are_refused(folder, refused):
     assert "clip_length is 30 there and 20 here" in said
 
 
+@pytest.fixture
+def labelled(folder, make_clip):
+    """Makes a run with one label, by whom one says."""
+
+    def make(labeler: str) -> RunDirectory:
+        run = stored_run(folder / "given", RECIPES["pendulum"].config)
+        with LabelStore.open(run.labels) as store:
+            pair = {clip.id: clip for clip in map(make_clip, (1, 2))}
+            query = Query(*pair, 0, 0)
+            store.add_queries([query], pair)
+            store.add_labels([Label("l", query.id, labeler, "left", 1e9, 1.5, query.left)])
+        return run
+
+    return make
+
+
+@pytest.mark.parametrize("source", ["--labels-from", "--reward-from"])
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -298,9 +315,19 @@ def test_labels_of_another_task_are_refused(folder, refused):
         ),
     ],
 )
-def test_labels_of_an_oracle_that_compares_other_rewards_are_refused(folder, refused, other, said):
-    stored_run(folder / "pendulum", RECIPES["pendulum"].config)
-    assert said in refused("train", "pendulum", "--labels-from", "pendulum", *other)
+def test_what_an_oracle_taught_that_compares_other_rewards_is_refused(
+    labelled, refused, source, other, said
+):
+    labelled("oracle")
+    assert said in refused("train", "pendulum", source, "given", *other)
+
+
+def test_what_people_answered_is_taken_whatever_an_oracle_would_compare(labelled, refused):
+    run = labelled("owner")
+    run.config.write_text('{"colour": "red"}')  # and whatever version it was
+    other = ("--env.clip-rewards", "--total-timesteps", "10")
+    said = refused("train", "pendulum", "--labels-from", "given", *other)
+    assert "--total-timesteps 10" in said  # which is looked at later
 
 
 def test_labels_on_observations_of_another_shape_are_refused(folder, refused):

@@ -1,20 +1,21 @@
 """How many cores each process of a run computes on."""
 
 import multiprocessing
-import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from placements import ON_CPU
 from policy_side import FakeLink, Silent
 
 from prefrl import processes
-from prefrl.config import Config, EnvConfig, LabelConfig, PolicyConfig
-from prefrl.metrics import Metrics
+from prefrl.config import Config, EnvConfig, PolicyConfig
+from prefrl.metrics import Metrics, Stopwatch
 from prefrl.policy import between_rollouts
+from prefrl.policy import loop as loop_module
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory
-from prefrl.wires import QueueToReward, Wires
+from prefrl.wires import Flag, InlineLink, QueueToPolicy, QueueToReward, Wires
 
 THREADS = """
 import sys, torch
@@ -50,17 +51,53 @@ def test_the_reward_process_takes_the_core_of_a_policy_that_waits(
 
 def make_wires() -> Wires:
     context = multiprocessing.get_context("spawn")
-    events = [context.Event() for _ in range(3)]
-    return Wires(None, *events, context.Queue(), context.Queue())  # type: ignore[arg-type]
+    flags = [Flag() for _ in range(3)]
+    return Wires(None, *flags, context.Queue(), context.Queue())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("labeler", "free"), [("oracle", True), ("human", False)])
-def test_a_reward_process_that_rests_leaves_its_core_to_the_policy(monkeypatch, labeler, free):
-    wires, seen = make_wires(), []
-    link = QueueToReward(wires)
-    monkeypatch.setattr(time, "sleep", lambda seconds: seen.append(link.core_is_free()))
-    processes._rest(SimpleNamespace(config=Config(label=LabelConfig(labeler=labeler))), wires)
-    assert [*seen, link.core_is_free()] == [free, False]
+def test_the_reward_process_leaves_its_core_and_takes_it_back():
+    wires = make_wires()
+    policy, reward = QueueToReward(wires), QueueToPolicy(wires)
+    seen = [policy.core_is_free()]
+    for free in (True, True, False):
+        reward.leave_core(free)
+        seen.append(policy.core_is_free())
+    assert seen == [False, True, True, False]
+
+
+def test_inline_a_run_keeps_to_one_core():
+    link = InlineLink()
+    link.leave_core(True)
+    assert link.core_is_free() is False
+
+
+def test_the_reward_process_is_told_of_a_policy_that_waits_and_tells_when_it_rests(monkeypatch):
+    wires, told = make_wires(), []
+    given = {}
+
+    class Loop:
+        stopwatch = Stopwatch()
+
+        def turn(self) -> bool:
+            return False
+
+        def leave_core(self) -> None:
+            wires.learned.set()
+            told.append("leaves it")
+
+        def leave_queries(self, more_clips_come: Any) -> None: ...
+
+    def reward_loop(assignment, wires, link, stopped, policy_waits) -> Loop:
+        given["takes"] = policy_waits
+        return Loop()
+
+    monkeypatch.setattr(processes, "_reward_loop", reward_loop)
+    monkeypatch.setattr(processes, "_reward_summary", lambda loop: {})
+    monkeypatch.setattr(processes, "_take_its_core", lambda assignment: told.append)
+    monkeypatch.setattr(processes, "_guarded", lambda wires, work: work())
+    processes.reward_process(SimpleNamespace(config=Config()), wires)
+    assert told == ["leaves it"]
+    assert given["takes"] == told.append
 
 
 @pytest.mark.parametrize(("reward", "free"), [("true", True), ("learned", False)])
@@ -73,7 +110,8 @@ def test_on_the_true_reward_both_cores_are_the_policys(monkeypatch, reward, free
 
 def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp_path, monkeypatch):
     taken, free = [], iter([False, True, True])
-    monkeypatch.setattr(between_rollouts, "compute_on", taken.append)
+    for module in (between_rollouts, loop_module):
+        monkeypatch.setattr(module, "compute_on", taken.append)
     link = FakeLink()
     link.core_is_free = lambda: next(free)
     config = Config(
@@ -90,4 +128,5 @@ def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp
         loop.learn()
     loop.venv.close()
     rollout = [1, *["step"] * 4]
-    assert taken == [*rollout, 1, *rollout, 2, *rollout, 2]
+    # It is evaluated on one, as it will be again from its checkpoint.
+    assert taken == [*rollout, 1, *rollout, 2, *rollout, 2, 1]

@@ -134,6 +134,26 @@ def test_the_video_at_the_end_shows_no_reward_and_predicts_none(run, monkeypatch
     assert (played[0].env_steps, played[0].episodes[0].predicted) == (7, None)
 
 
+def test_a_run_that_is_stopped_at_its_end_keeps_what_it_knows(run, monkeypatch):
+    trained = load_trained(run)
+    config = dataclasses.replace(trained.config, evaluation_episodes=1)
+    doing: list[str] = []
+    loop: Any = SimpleNamespace(
+        config=config, model=trained.model, recorder=SimpleNamespace(env_steps=7),
+        reward=SimpleNamespace(predictor=None, snapshot=None),
+        stopped=lambda: doing[-1] == stops_at,
+    )  # fmt: skip
+    reporter = Warnings()
+    monkeypatch.setattr(reporter, "progress", lambda values: doing.append(values["policy"]))
+    run.metrics.mkdir()
+    stops_at = "evaluating"
+    assert finish.finish(loop, run, reporter) == {}
+    stops_at = "recording a video"
+    assert finish.finish(loop, run, reporter)["true_return"]["episodes"] == 1
+    assert not list(run.videos.glob("*"))
+    assert reporter.said == []
+
+
 def test_a_video_that_fails_is_a_warning_and_the_last_try(run, monkeypatch):
     for name in ("10", "20"):
         keep(run, name)

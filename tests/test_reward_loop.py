@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from reward_side import TASK, Side, some_clips, with_label
 
+from prefrl.link import Stopped
 from prefrl.metrics import read_metrics
 from prefrl.reward.checkpoint import load_reward
 from prefrl.reward.loop import run_until
 from prefrl.reward.schedule import NEVER
-from prefrl.reward.trainer import Stopped
 from prefrl.types import Query, RewardSnapshot
 
 # --- the order of things ------------------------------------------------------------------------
@@ -251,6 +251,52 @@ def test_the_loop_rests_when_idle_and_ends_when_told(make_side):
     side, rests = make_side(), []
     run_until(side.loop, lambda: len(rests) == 3, lambda: rests.append(1))
     assert len(rests) == 3
+
+
+@pytest.mark.parametrize(("labeler", "left"), [("oracle", True), ("human", False)])
+def test_a_loop_that_rests_leaves_its_core_unless_people_label(make_side, labeler, left):
+    side, rests = make_side(with_label(labeler=labeler)), []
+    run_until(side.loop, lambda: len(rests) == 1, lambda: rests.append(side.link.core_is_left))
+    assert rests == [left]
+
+
+def test_a_round_takes_the_core_back_until_the_loop_rests_again(make_side, monkeypatch):
+    side, seen = make_side(), []
+    side.link.core_is_left = True
+    fit = side.loop.trainer.fit
+    monkeypatch.setattr(
+        side.loop.trainer, "fit", lambda *a: seen.append(side.link.core_is_left) or fit(*a)
+    )
+    side.send(some_clips(20), 0)
+    side.turns()
+    assert seen == [False]
+    assert side.link.core_is_left is False
+    side.loop.leave_core()
+    assert side.link.core_is_left is True
+
+
+@pytest.mark.parametrize("work", ["choosing queries", "normalising"])
+def test_what_takes_long_beside_a_round_can_be_stopped(make_side, monkeypatch, work):
+    side, rewards = make_side(), []
+    side.send(some_clips(20), 0)
+    if work == "choosing queries":
+        side.turns()
+        due = side.loop.asker.schedule.first_step_with(11)
+        side.send(some_clips(2, seed=2), due)
+    published = len(side.link.published)
+    raw = side.loop.trainer.ensemble.clip_rewards
+
+    def stopped_first(clips: Any, meanwhile: Any) -> Any:
+        last = work == "choosing queries" or side.loop.trainer.rounds == 1
+        monkeypatch.setattr(side.loop.trainer, "_stopped", lambda: last)
+        rewards.append(len(clips))
+        return raw(clips, meanwhile)
+
+    monkeypatch.setattr(side.loop.trainer.ensemble, "clip_rewards", stopped_first)
+    with pytest.raises(Stopped):
+        side.loop.turn()
+    assert rewards
+    assert len(side.link.published) == published
 
 
 def test_a_round_that_is_stopped_ends_the_loop_and_publishes_nothing(make_side, monkeypatch):

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from prefrl.config import RewardConfig
+from prefrl.link import Stopped
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.inputs import InputSpec
 from prefrl.reward.loss import preference_loss
 from prefrl.reward.network import batch_norms
 from prefrl.reward.preferences import PreferenceRing
-from prefrl.reward.trainer import Stopped, Trainer
+from prefrl.reward.trainer import Trainer
 from prefrl.types import Clip, Preference, TaskSpaces
 
 torch.set_num_threads(1)
@@ -156,6 +157,18 @@ def test_a_round_stops_between_two_minibatches():
         trainer.fit(make_ring(trainer, 16), epochs=5)
     assert asked == [0, 1, 2, 3]
     assert trainer.rounds == 0
+
+
+def test_the_end_of_a_round_can_be_stopped_too_and_looks_around_for_each_batch():
+    trainer = build(IMAGE, batch_size=8)
+    ring, seen = make_ring(trainer, 16), []
+    trainer.fit(ring, epochs=0, meanwhile=lambda: seen.append(1))
+    batches = 2  # of batch norm; then all clips are measured at once
+    assert len(seen) == batches + 1
+    for left in range(batches + 1):
+        trainer._stopped = iter([False] * left + [True]).__next__
+        with pytest.raises(Stopped):
+            trainer.fit(ring, epochs=0)
 
 
 def test_a_round_is_so_many_epochs_over_all_labels_and_nothing_else():
@@ -327,7 +340,7 @@ def test_inference_follows_training_only_because_batch_norm_is_estimated_anew(mo
         return measured_gap(trainer, ring)
 
     reestimated = gap()
-    monkeypatch.setattr(Trainer, "_reestimate_batch_norm", lambda self, pairs: None)
+    monkeypatch.setattr(Trainer, "_reestimate_batch_norm", lambda self, pairs, look_up: None)
     moving_averages = gap()
     assert reestimated < 0.01
     assert moving_averages > 0.05
@@ -336,7 +349,7 @@ def test_inference_follows_training_only_because_batch_norm_is_estimated_anew(mo
 def test_reestimation_uses_plain_means_without_dropout_and_leaves_momentum():
     trainer = build(IMAGE, dropout=0.5, batch_size=4)
     ring = make_ring(trainer, 8)
-    trainer._reestimate_batch_norm(ring.preferences)
+    trainer._reestimate_batch_norm(ring.preferences, look_up=int)
     (first, *_), network = batch_norms(trainer.ensemble.network), trainer.ensemble.network
     assert first.momentum == 0.1
     clips = [clip for p in ring.preferences for clip in (p.left, p.right)]
@@ -349,6 +362,6 @@ def test_reestimation_uses_plain_means_without_dropout_and_leaves_momentum():
 def test_vectors_have_no_batch_norm_to_estimate():
     trainer = build(VECTOR)
     before = weights_of(trainer)
-    trainer._reestimate_batch_norm(make_ring(trainer, 4).preferences)
+    trainer._reestimate_batch_norm(make_ring(trainer, 4).preferences, look_up=int)
     after = weights_of(trainer)
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from prefrl.wires import PAIRS_AT_ONCE, QueueToPolicy, QueueToReward, Wires
+from prefrl.wires import PAIRS_AT_ONCE, Flag, QueueToPolicy, QueueToReward, Wires
 
 CONTEXT = multiprocessing.get_context("spawn")
 
@@ -36,3 +36,20 @@ def test_where_the_system_does_not_count_the_depth_is_not_known():
             raise NotImplementedError
 
     assert math.isnan(QueueToPolicy(replace(wires(None), pairs=Uncounted())).waiting())  # type: ignore[arg-type]
+
+
+def set_it(flag: Flag, answer: Flag) -> None:
+    """In another process."""
+    if flag.is_set():
+        answer.set()
+
+
+def test_a_flag_is_seen_in_another_process_and_what_that_sets_is_seen_here():
+    flag, answer = Flag(), Flag()
+    flag.set()
+    process = CONTEXT.Process(target=set_it, args=(flag, answer))
+    process.start()
+    process.join(60)
+    assert answer.is_set()
+    answer.clear()
+    assert not answer.is_set()

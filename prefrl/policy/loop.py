@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from prefrl.compute import Placement
+from prefrl.compute import Placement, compute_on
 from prefrl.config import Config
 from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics
@@ -98,6 +98,7 @@ class PolicyLoop:
                 self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
             self.model.learn(to_learn, callback=self._between_rollouts())
+            compute_on(1)  # as saved policies do: they are evaluated to the same numbers
             self.learning_ended_at = time.perf_counter()
         self.save("last")
 

@@ -1,7 +1,7 @@
 """Which pairs of clips are put to labelers, and when."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,9 +64,11 @@ class Asker:
         ensemble: RewardEnsemble,
         desk: LabelDesk | None,
         reporter: Reporter,
+        go_on_or_stop: Callable[[], None],
     ) -> None:
         self._config, self._store, self._pool = config.label, store, pool
         self._ensemble, self._desk, self._reporter = ensemble, desk, reporter
+        self._go_on_or_stop = go_on_or_stop
         self.schedule = LabelSchedule.from_config(config).starting_at(NEVER)
         self._initial = config.initial_labels
         self._pairs = store.pairs()
@@ -156,7 +158,7 @@ class Asker:
         if self._config.query_selection == "random" or at_random:
             return random_pairs(clips, n, self._pairs, self._rng)
         candidates = random_pairs(clips, n * self._config.candidates, self._pairs, self._rng)
-        return most_disputed(candidates, n, self._ensemble)
+        return most_disputed(candidates, n, self._ensemble, self._go_on_or_stop)
 
     def _put(self, pairs: Sequence[Pair], env_step: int, version: int) -> None:
         queries = [Query(first.id, second.id, env_step, version) for first, second in pairs]

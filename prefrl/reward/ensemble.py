@@ -1,6 +1,6 @@
 """The fitted ensemble: predicts rewards, and travels as a snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import safetensors.torch
@@ -73,26 +73,39 @@ class RewardEnsemble:
         shifted = self.config.target_mean + normalised
         return (self.config.target_deviation * shifted).astype(np.float32)
 
-    def clip_rewards(self, clips: Sequence[Clip]) -> NDArray[np.float64]:
-        """`[M, N, T]`: unnormalised rewards of each step of N clips, in inference mode."""
+    def clip_rewards(
+        self, clips: Sequence[Clip], meanwhile: Callable[[], object] = lambda: None
+    ) -> NDArray[np.float64]:
+        """`[M, N, T]`: unnormalised rewards of each step of N clips, in inference mode.
+
+        Args:
+            clips: N of the same length T.
+            meanwhile: Called before each part of them; many take seconds.
+        """
         length = len(clips[0])
         at_once = max(1, CHUNK // length)
-        rewards = [
-            self._raw(self.spec.of_clips(clips[i : i + at_once]))
-            for i in range(0, len(clips), at_once)
-        ]
+        rewards = []
+        for i in range(0, len(clips), at_once):
+            meanwhile()
+            rewards.append(self._raw(self.spec.of_clips(clips[i : i + at_once])))
         return np.concatenate(rewards, axis=1).reshape(self.config.members, len(clips), length)
 
-    def normalise_over(self, clips: Sequence[Clip]) -> NDArray[np.float64]:
+    def normalise_over(
+        self, clips: Sequence[Clip], meanwhile: Callable[[], object] = lambda: None
+    ) -> NDArray[np.float64]:
         """Compute each member's mean and deviation anew, in float64, over all steps of the clips.
 
         Source: paper, section 2.2.1, which leaves open over what; recent clips are what the
         policy meets.
 
+        Args:
+            clips: N of the same length T.
+            meanwhile: As in `clip_rewards`.
+
         Returns:
             `[M, N, T]`, the normalised rewards of the clips, at deviation 1.
         """
-        rewards = self.clip_rewards(clips)
+        rewards = self.clip_rewards(clips, meanwhile)
         self.means = rewards.mean(axis=(1, 2))
         self.deviations = np.maximum(rewards.std(axis=(1, 2)), self.config.deviation_floor)
         normalised: NDArray[np.float64] = (rewards - self.means[:, None, None]) / self.deviations[

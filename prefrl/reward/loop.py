@@ -17,14 +17,14 @@ from prefrl.labels.desk import LabelDesk
 from prefrl.labels.oracle import answer_pending
 from prefrl.labels.sheets import make_sheets
 from prefrl.labels.store import LabelStore
-from prefrl.link import Reporter, RewardLink
+from prefrl.link import Reporter, RewardLink, Stopped
 from prefrl.metrics import Metrics, Stopwatch, correlation, peak_memory, process_memory
 from prefrl.reward.asking import Asker, PolicyState
 from prefrl.reward.checkpoint import SavedReward, save_reward
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.schedule import NEVER
 from prefrl.reward.selection import ClipPool
-from prefrl.reward.trainer import USUAL_ERROR_RATE, Stopped, Trainer
+from prefrl.reward.trainer import USUAL_ERROR_RATE, Trainer
 from prefrl.run_directory import RunDirectory
 from prefrl.run_status import FITTING
 from prefrl.types import Labeler, RewardSnapshot
@@ -52,7 +52,7 @@ class RewardLoop:
         link: To the policy.
         metrics: Where figures go.
         reporter: Who is told how far we are.
-        policy_waits: Told within a round whether the policy does, whose core is free then.
+        policy_waits: Told again and again whether the policy does, whose core is free then.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class RewardLoop:
         self.desk = None
         if labeler is None:  # it is only looked at here, so nothing is drawn
             self.desk = LabelDesk(store, np.random.default_rng(0), overlap=config.label.overlap)
-        self.asker = Asker(config, store, self.pool, trainer.ensemble, self.desk, reporter)
+        self.asker = Asker(
+            config, store, self.pool, trainer.ensemble, self.desk, reporter, trainer.go_on_or_stop
+        )
         self.ring = PreferenceRing(config.predictor.ring, config.predictor.members)
         self.stopwatch = Stopwatch()
         self.env_step = self.version = self.clips_received = 0
@@ -145,6 +147,7 @@ class RewardLoop:
             self.clips_received += 2  # those that came before too: the policy counts them
             if clips:
                 self.trainer.observe(clips)
+        self._policy_waits(self._policy_state().waits)
         return bool(pairs)
 
     def _ask(self) -> bool:
@@ -187,6 +190,7 @@ class RewardLoop:
             self.config.predictor.pretrain_epochs if first else self.config.predictor.round_epochs
         )
         self._fresh = 0
+        self.link.leave_core(False)
         if not self.ring:
             raise RuntimeError(
                 f"all {self.answered} answers were 'incomparable': there is nothing to learn from"
@@ -198,10 +202,10 @@ class RewardLoop:
             if self.config.predictor.error_rate == "measured":
                 self.trainer.error_rate = self.store.measured_error_rate(USUAL_ERROR_RATE)
             measured = self.trainer.fit(self.ring, epochs, self._look_around)
-        self.store.mark_trained(self._position)
         self.validation_accuracy = measured["reward/validation_accuracy"]
         with self.stopwatch("publish"):
             measured |= self._normalise()
+            self.store.mark_trained(self._position)
             self._publish()
         give_back_freed_memory()
         # Together: a figure alone may wait for the next words, and those come a round later.
@@ -210,12 +214,16 @@ class RewardLoop:
         )
         self._log(measured)
 
+    def _meanwhile(self) -> None:
+        """While rewards are normalised: as in the rest of the round."""
+        self.trainer.go_on_or_stop()
+        self._look_around()
+
     def _look_around(self) -> None:
         """While a round is trained: take in clips, so that the queue keeps none of long ago, and
         put pairs before people, whose last ones the round may outlast.
         """
         self._receive()
-        self._policy_waits(self._policy_state().waits)
         if time.monotonic() - self._given_back_at > GIVE_BACK_EVERY_S:
             give_back_freed_memory()
             self._given_back_at = time.monotonic()
@@ -228,7 +236,7 @@ class RewardLoop:
     def _normalise(self) -> dict[str, float]:
         """Normalise the ensemble over recent clips; how well it follows the true reward there."""
         clips = self.pool.newest(self.config.predictor.normalise_over_clips)
-        rewards = self.trainer.ensemble.normalise_over(clips)
+        rewards = self.trainer.ensemble.normalise_over(clips, self._meanwhile)
         true = np.stack([clip.true_rewards for clip in clips])
         return {
             "reward/correlation_step": correlation(rewards.mean(0), true),
@@ -248,6 +256,10 @@ class RewardLoop:
         self.save(snapshot)
         self.link.publish(snapshot)
         self._policy_waits(False)
+
+    def leave_core(self) -> None:
+        """There is nothing to do. Where people label their page needs the core."""
+        self.link.leave_core(self.labeler is not None)
 
     def save(self, snapshot: RewardSnapshot) -> None:
         """Write the ensemble as `last`."""
@@ -323,10 +335,11 @@ class RewardLoop:
 
 
 def run_until(loop: RewardLoop, stopped: Callable[[], bool], rest: Callable[[], None]) -> None:
-    """Turn after turn; rest when there is nothing to do."""
+    """Turn after turn; rest when there is nothing to do, and leave the core to the policy."""
     try:
         while not stopped():
             if not loop.turn():
+                loop.leave_core()
                 with loop.stopwatch("rest"):
                     rest()
     except Stopped:

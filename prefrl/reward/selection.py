@@ -1,7 +1,7 @@
 """Which pairs of clips are worth a labeler's time."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -79,15 +79,26 @@ def random_pairs(
     return list(pairs.values())
 
 
-def most_disputed(pairs: Sequence[Pair], n: int, ensemble: RewardEnsemble) -> list[Pair]:
+def most_disputed(
+    pairs: Sequence[Pair],
+    n: int,
+    ensemble: RewardEnsemble,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Pair]:
     """The n pairs whose predicted preference varies most over the members.
 
     Source: paper, section 2.2.4.
+
+    Args:
+        pairs: To choose among.
+        n: How many.
+        ensemble: Whose members dispute.
+        meanwhile: As in its `clip_rewards`.
     """
     if not pairs:
         return []
     clips = {clip.id: clip for pair in pairs for clip in pair}
-    sums = ensemble.clip_rewards(list(clips.values())).sum(2)
+    sums = ensemble.clip_rewards(list(clips.values()), meanwhile).sum(2)
     column = {clip_id: i for i, clip_id in enumerate(clips)}
     left = sums[:, [column[first.id] for first, _ in pairs]]
     right = sums[:, [column[second.id] for _, second in pairs]]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prefrl.config import RewardConfig
+from prefrl.link import Stopped
 from prefrl.metrics import entering
 from prefrl.pixels import newest_frames
 from prefrl.reward.calibration import calibration, calibration_error
@@ -29,10 +30,6 @@ MEASURED_PAIRS, NORMALISED_PAIRS = 512, 128
 USUAL_ERROR_RATE = 0.1
 
 
-class Stopped(Exception):
-    """The run is ending; the round was left where it was."""
-
-
 class Trainer:
     """Owns the optimiser, which keeps its moments from round to round.
 
@@ -40,7 +37,7 @@ class Trainer:
         ensemble: What is fitted.
         config: How.
         seed: Of minibatches and dropout masks.
-        stopped: Asked before each minibatch; a round can be long.
+        stopped: Asked again and again within a round, which can be long.
 
     Attributes:
         l2: `[M]`, each member's coefficient, adapted at the end of each round.
@@ -84,7 +81,7 @@ class Trainer:
         Args:
             ring: The preferences; it stays as it is until the round ends.
             epochs: Passes over them.
-            meanwhile: Called before each minibatch.
+            meanwhile: Called before each batch that passes the network.
 
         Returns:
             Losses, accuracies, calibration, L2 and the range of what entered, by metric name.
@@ -92,21 +89,33 @@ class Trainer:
         Raises:
             Stopped: The run is ending.
         """
+
+        def look_up() -> None:
+            self.go_on_or_stop()
+            meanwhile()
+
         self._set_input_statistics()
         preferences, weights = ring.preferences, torch.from_numpy(ring.weights)
         mu = torch.from_numpy(ring.mu)
         for _ in range(epochs):
             order = self._rng.permutation(len(preferences))
             for start in range(0, len(order), self.config.batch_size):
-                if self._stopped():
-                    raise Stopped
-                meanwhile()
+                look_up()
                 rows = order[start : start + self.config.batch_size]
                 batch = [preferences[row] for row in rows]
                 self._update(batch, weights[:, rows], mu[rows])
         self.rounds += 1
         measured = self._rng.permutation(len(preferences))[:MEASURED_PAIRS]
-        return self._finish_round([preferences[i] for i in measured], weights[:, measured])
+        return self._finish_round([preferences[i] for i in measured], weights[:, measured], look_up)
+
+    def go_on_or_stop(self) -> None:
+        """For whoever is in the middle of something long.
+
+        Raises:
+            Stopped: The run is ending.
+        """
+        if self._stopped():
+            raise Stopped
 
     def _update(self, batch: list[Preference], weights: Tensor, mu: Tensor) -> None:
         """One step: weighted cross-entropy of each member plus its own L2 term."""
@@ -126,12 +135,14 @@ class Trainer:
         rewards = self.ensemble.forward(self.ensemble.spec.of_clips(clips), dropout)
         return rewards.reshape(self.config.members, 2, len(batch), -1).sum(3)
 
-    def _finish_round(self, pairs: list[Preference], weights: Tensor) -> dict[str, Any]:
+    def _finish_round(
+        self, pairs: list[Preference], weights: Tensor, look_up: Callable[[], None]
+    ) -> dict[str, Any]:
         """Re-estimate batch norm, measure in inference mode, adapt L2."""
         training_mode = self._training_mode_probabilities(pairs[: self.config.batch_size])
-        self._reestimate_batch_norm(pairs[:NORMALISED_PAIRS])
+        self._reestimate_batch_norm(pairs[:NORMALISED_PAIRS], look_up)
         clips = [pair.left for pair in pairs] + [pair.right for pair in pairs]
-        rewards = torch.from_numpy(self.ensemble.clip_rewards(clips))
+        rewards = torch.from_numpy(self.ensemble.clip_rewards(clips, look_up))
         sums = rewards.sum(2).reshape(self.config.members, 2, len(pairs))
         mu = torch.tensor([pair.mu for pair in pairs], dtype=torch.float64)
         losses = preference_loss(sums, mu, self.error_rate)
@@ -191,7 +202,7 @@ class Trainer:
         return torch.sigmoid(sums[:, 0] - sums[:, 1]).double().cpu()
 
     @torch.no_grad()
-    def _reestimate_batch_norm(self, pairs: list[Preference]) -> None:
+    def _reestimate_batch_norm(self, pairs: list[Preference], look_up: Callable[[], None]) -> None:
         """Replace the statistics that drifted during training by those of the present weights.
 
         Moving averages mix statistics of many past weights; in inference mode that made validation
@@ -207,6 +218,7 @@ class Trainer:
             norm.reset_running_stats()
             norm.momentum = None  # PyTorch: a plain average over all batches
         for start in range(0, len(pairs), self.config.batch_size):
+            look_up()
             self._pair_sums(pairs[start : start + self.config.batch_size], None)
         for norm in norms:
             norm.momentum = momentum

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from prefrl.config import Config
+from prefrl.link import Stopped
 from prefrl.policy.recorder import ClipRecorder, Step
 from prefrl.policy.substitution import predict_rollout
 from prefrl.policy.vec_env import make_vec_env
@@ -51,6 +52,7 @@ def evaluate(
     predictor: RewardPredictor | None,
     episodes: int,
     seed: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Play episodes with the policy's sampled actions, and as many at random.
 
@@ -60,6 +62,10 @@ def evaluate(
         predictor: The learned reward, or None for the baseline.
         episodes: Of each.
         seed: Of the environments and actions; by default made from the run's own.
+        stopped: Asked before each step.
+
+    Raises:
+        Stopped: In the middle.
     """
     venv = model.get_env()
     assert venv is not None
@@ -72,8 +78,19 @@ def evaluate(
         return np.array([venv.action_space.sample() for _ in observations])
 
     venv.action_space.seed(int(rng.integers(2**31)))
-    final = play(config, sampled, predictor, episodes, seed)
-    return Evaluation(final, play(config, at_random, predictor, episodes, seed))
+    final = play(config, until(stopped, sampled), predictor, episodes, seed)
+    return Evaluation(final, play(config, until(stopped, at_random), predictor, episodes, seed))
+
+
+def until(stopped: Callable[[], bool], act: Act) -> Act:
+    """The same actions, until all is to end: then `Stopped` is raised."""
+
+    def acting(observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        if stopped():
+            raise Stopped
+        return act(observations)
+
+    return acting
 
 
 def summary(evaluation: Evaluation, clip_length: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prefrl.config import Config
-from prefrl.link import Reporter
+from prefrl.link import Reporter, Stopped
 from prefrl.run_directory import RunDirectory
 from prefrl.runs.panel import plain_frames
 from prefrl.runs.replay import Replay, play
@@ -18,10 +18,6 @@ MOST_STEPS = 3000  # who would watch more of a video that he did not ask for?
 LOOK_EVERY_S = 1.0
 
 
-class _Stopped(Exception):
-    """The run was stopped in the middle of a video."""
-
-
 def film(replay: Replay, video: Path, stopped: Callable[[], bool]) -> None:
     """Write a video of the pictures alone: people who label may see it, but no true reward.
 
@@ -30,14 +26,14 @@ def film(replay: Replay, video: Path, stopped: Callable[[], bool]) -> None:
         video: The file; absent if the writing is stopped.
         stopped: Whether to give up.
     """
-    with contextlib.suppress(_Stopped):
+    with contextlib.suppress(Stopped):
         write_mp4(video, _until(stopped, plain_frames(replay)), replay.frames_per_second)
 
 
 def _until(stopped: Callable[[], bool], frames: Frames) -> Frames:
     for frame in frames:
         if stopped():
-            raise _Stopped
+            raise Stopped
         yield frame
 
 

@@ -13,7 +13,7 @@ from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.sheets import Sheets, make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.labels.teachers import Teacher
-from prefrl.link import Reporter
+from prefrl.link import Reporter, Stopped
 from prefrl.metrics import Metrics, correlation
 from prefrl.policy.loop import act_at_random, make_recorder
 from prefrl.reward.checkpoint import save_reward
@@ -22,7 +22,7 @@ from prefrl.reward.inputs import InputSpec
 from prefrl.reward.preferences import PreferenceRing
 from prefrl.reward.schedule import NEVER
 from prefrl.reward.selection import random_pairs
-from prefrl.reward.trainer import Stopped, Trainer
+from prefrl.reward.trainer import Trainer
 from prefrl.run_directory import RunDirectory
 from prefrl.types import Clip, ClipPair, Labeler, Query, TaskSpaces
 

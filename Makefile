@@ -33,13 +33,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/prefrl train moving-dot-position
 
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
+
 test: lint browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --durations=15
+	$(BIN)/python -m pytest $(BESIDE) --durations=15
 	$(BIN)/python -m pytest -m alone --durations=10
 
 # Takes a third longer than without, which is why `make test` does not.
 coverage: $(STAMP) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --cov --cov-report=
+	$(BIN)/python -m pytest $(BESIDE) --cov --cov-report=
 	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered \
 		--deselect tests/test_fast_paths.py
 

@@ -18,6 +18,20 @@ from prefrl.types import Clip
 
 MakeClip = Callable[..., Clip]
 
+# Files that take a minute or more. They are begun first: the last to begin would keep one core.
+LONG = (
+    "test_label_page",
+    "test_pixels_learned",
+    "test_pong_clips",
+    "test_runs",
+    "test_browser_flow",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the rest as it was."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
 
 @pytest.fixture
 def make_clip() -> MakeClip:

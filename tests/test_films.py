@@ -241,7 +241,7 @@ def test_physics_is_filmed_as_it_is_rendered_step_by_step(id, speed):
                     shown = cv2.resize(shown, side, interpolation=cv2.INTER_AREA)
                 np.testing.assert_array_equal(frame, shown)
                 compared += 1
-        assert len(np.unique(film.frames.reshape(11, -1), axis=0)) > 1
+        assert (film.frames != film.frames[0]).any()  # something moves
     assert compared > 20
 
 

@@ -377,7 +377,6 @@ def test_others_on_the_network_are_let_in_only_with_a_warning(gathered, visit):
         assert visit(local).lease(1)
 
 
-@pytest.mark.alone
 def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
     """experiments/scripted_person.py, answers given faster; with half of them results scatter."""
     training = train("moving-dot-position", "--labeler", "human", "--seed", "0", "--port", "0")

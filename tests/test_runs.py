@@ -428,21 +428,20 @@ def test_pong_goes_through_the_whole_chain(others):
         assert video.streams.video[0].width == 320
 
 
-def test_whole_games_of_pong_are_played_in_colour(others, prefrl):
+def test_a_whole_game_of_pong_is_played_in_colour(others, prefrl):
     run = others["pong"].result()
-    played = prefrl("replay", run.path, "--episodes", "2")
+    played = prefrl("replay", run.path)
     assert (played.returncode, played.stderr) == (0, "")
     video = Path(played.stdout.strip())
-    episodes = json.loads(video.with_suffix(".json").read_text())["episodes"]
-    for episode in episodes:
-        rewards = np.array(episode["true_rewards"])
-        assert 21 in (np.sum(rewards == 1), np.sum(rewards == -1))  # points of who won
-        assert episode["true_return"] == rewards.sum()
-        assert len(rewards) == episode["steps"] > 700
-        assert np.shape(episode["predicted_rewards"]) == (3, episode["steps"])
+    (episode,) = json.loads(video.with_suffix(".json").read_text())["episodes"]
+    rewards = np.array(episode["true_rewards"])
+    assert 21 in (np.sum(rewards == 1), np.sum(rewards == -1))  # points of who won
+    assert episode["true_return"] == rewards.sum()
+    assert len(rewards) == episode["steps"] > 700
+    assert np.shape(episode["predicted_rewards"]) == (3, episode["steps"])
     with av.open(str(video)) as container:
         frame, *others_ = (f.to_ndarray(format="rgb24") for f in container.decode(video=0))
-    assert len(others_) + 1 == sum(episode["steps"] + 1 for episode in episodes)
+    assert len(others_) == episode["steps"]
     assert frame[200, 160] == pytest.approx([144, 72, 17], abs=12)  # Pong's ground is brown
 
 

@@ -78,12 +78,12 @@ def compute_on(cores: int) -> None:
     """Let this process compute on so many cores, if it may use as many."""
     import torch
 
-    threads = min(cores, _usable_cores())
+    threads = min(cores, usable_cores())
     if threads != torch.get_num_threads():  # setting it anew empties oneDNN's caches
         torch.set_num_threads(threads)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Fewer than the machine has, where the system keeps this process to some."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))

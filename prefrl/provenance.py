@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from prefrl.compute import usable_cores
 from prefrl.run_directory import RunDirectory, write_bytes, write_json
 
 OURS = ("prefrl", "prefrl_envs", "labeler_ui")
@@ -52,7 +53,7 @@ def provenance(seed: int, note: str, modules: Sequence[str] = ()) -> dict[str, A
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": psutil.cpu_count(),
+        "cores": usable_cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators(),
         "packages": dict(sorted((package.name, package.version) for package in installed)),

@@ -25,7 +25,7 @@ from prefrl import compute, processes
 from prefrl.config import Config, LabelConfig
 
 compute.prepare(Config())
-compute._usable_cores = lambda: int(sys.argv[2])
+compute.usable_cores = lambda: int(sys.argv[2])
 label = LabelConfig(labeler=sys.argv[1])
 policy_waits = processes._take_its_core(SimpleNamespace(config=Config(label=label)))
 for waits in (False, True, True, False):

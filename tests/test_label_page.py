@@ -383,7 +383,7 @@ def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
     page = browser.new_page()
     page.goto(link_of(training))
     page.click("[data-action=begin]")
-    ScriptedPerson(page, seconds=0.0).label_all(longest_s=600)
+    ScriptedPerson(page, seconds=0.0).label_all(longest_s=1200)
     page.close()
     assert training.end(within_s=180) == 0, training.err
     assert training.result["labels_unused"] == 0

@@ -40,8 +40,9 @@ class Fitted:
         self.inference, self.training = [], []
         for _ in range(ROUNDS):
             self.trainer.fit(ring, epochs=2)
-            self.inference.append((self.differences() > 0).mean(1))
-            self.by_the_mean = float(np.mean(self.differences().mean(0) > 0))
+            differences = self.differences()
+            self.inference.append((differences > 0).mean(1))
+            self.by_the_mean = float(np.mean(differences.mean(0) > 0))
             # Last: it moves batch norm's statistics, which the next round estimates anew.
             self.training.append(self.accuracies_in_training_mode())
 

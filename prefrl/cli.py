@@ -150,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"prefrl: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("prefrl: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _run(args: list[str]) -> int:

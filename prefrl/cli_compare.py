@@ -59,6 +59,8 @@ def compare(args: list[str]) -> int:
     console = ReportConsole()
     console.print(differences_table(names, differences), "")
     console.print(_returns_table(groups, found))
+    if "env.id" in differences["settings"]:
+        console.print("These are different tasks, whose returns do not compare.")
     if note := interval_note(found):
         console.print(note)
     console.print()

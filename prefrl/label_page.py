@@ -84,7 +84,10 @@ def serve_page(
         _refuse_changes(path, address, instructions, overlap)
         _print_invitation(run, invite, served["host"], served["port"], console)
         return 0
-    console.print(_waiting(run), soft_wrap=True, markup=False)
+    if waiting := pairs_waiting(run):
+        console.print(f"{waiting} pairs of clips wait for an answer")
+    else:
+        console.print(_how_to_get_pairs(run), soft_wrap=True, markup=False)
     label = replace(
         label,
         instructions=instructions or label.instructions,
@@ -103,19 +106,20 @@ def pairs_waiting(run: RunDirectory) -> int:
         return LabelDesk(store, np.random.default_rng(0)).unanswered()
 
 
-def _waiting(run: RunDirectory) -> str:
-    """The same in words; where there are none, what makes some."""
-    if waiting := pairs_waiting(run):
-        return f"{waiting} pairs of clips wait for an answer"
+def _how_to_get_pairs(run: RunDirectory) -> str:
+    """What to do where no pair waits.
+
+    Raises:
+        ConfigError: There never will be any: an oracle answered, who needs no pictures.
+    """
+    none = "0 pairs of clips wait for an answer"
     with LabelStore.open(run.labels) as store:
-        has_pictures = bool(store.clip_ids(shown=True))
-    if has_pictures:
-        more = f"`prefrl replay {run.path} --view` puts more into the queue"
-    else:  # an oracle answered, who needs no pictures
-        more = (
-            "its clips have no pictures; `prefrl gather ENV --labeler human` makes pairs for people"
-        )
-    return f"0 pairs of clips wait for an answer: {more}"
+        if not store.clip_ids(shown=True):
+            raise ConfigError(
+                f"{run.path}: {none}, and its clips have no pictures; "
+                "`prefrl gather ENV --labeler human` makes pairs for people"
+            )
+    return f"{none}: `prefrl replay {run.path} --view` puts more into the queue"
 
 
 def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:

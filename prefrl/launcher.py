@@ -67,7 +67,7 @@ class _Page:
         self._process = self._context.Process(
             target=page_process, args=(self._assignment,), name="page", daemon=True
         )
-        with _signals_blocked():
+        with signals_blocked():
             self._process.start()
         self._started_at = time.monotonic()
 
@@ -108,7 +108,7 @@ def launch(
     watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
     previous = _stop_on_signals(outcome)
     try:
-        with _signals_blocked():
+        with signals_blocked():
             for name, target in targets.items():
                 receiver, sender = context.Pipe(duplex=False)
                 wires = Wires(sender, stop, learned, core_is_free, *queues)
@@ -191,8 +191,10 @@ class _Watch:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """While children start, who inherit it: Ctrl-C goes to the whole group, to handle is ours."""
+def signals_blocked() -> Iterator[None]:
+    """They come later. Children that start meanwhile inherit it: Ctrl-C goes to the whole group,
+    to handle is ours.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield

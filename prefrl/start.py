@@ -26,7 +26,15 @@ from prefrl.display import Display
 from prefrl.label_page import open_page, pairs_waiting
 from prefrl.labels.oracle import Oracle
 from prefrl.labels.store import LabelStore
-from prefrl.launcher import FILMS, Outcome, Target, launch, result, show_traceback
+from prefrl.launcher import (
+    FILMS,
+    Outcome,
+    Target,
+    launch,
+    result,
+    show_traceback,
+    signals_blocked,
+)
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
 from prefrl.provenance import provenance, write_end, write_source
@@ -48,6 +56,7 @@ class RunRequest:
     note: str
 
 
+@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def train(
     config: Config,
     request: RunRequest,
@@ -84,6 +93,8 @@ def train(
     if not learned and config.inline:
         raise ConfigError("--inline puts two loops in lock step, and --reward true has one")
     given = _labels_given(labels_from, config, task)
+    if given > config.label.budget:
+        raise ConfigError(f"--labels {config.label.budget}: {labels_from} has {given} already")
     reward_folder = _reward_given(reward_from, config, task)
     if learned and not (reward_folder and config.label.budget == 0):
         _check_budget(config)
@@ -107,6 +118,7 @@ def train(
         return _run(run, targets, assignment, learned, (listening, address.host))
 
 
+@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def gather(config: Config, request: RunRequest) -> int:
     """Collect labels from a random policy. Returns the exit code."""
     config = dataclasses.replace(config, reward="learned")  # also with a baseline's config.json
@@ -119,6 +131,7 @@ def gather(config: Config, request: RunRequest) -> int:
     return _run(run, {"gather": processes.gather_process}, assignment, True)
 
 
+@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     """Fit a reward ensemble to stored labels. Returns the exit code."""
     config, spaces, task = _checked(config)
@@ -219,6 +232,11 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
         return None
     source = open_run(reward_from)
     folder = source.checkpoint("last")
+    for key, value in load_reward(folder).task.items():
+        if key != "clip_length" and value != task[key]:
+            raise ConfigError(
+                f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"
+            )
     theirs = load_config(source.config)
     if theirs.label.labeler == "oracle":
         _check_compared(f"--reward-from {reward_from}", theirs, config)
@@ -230,11 +248,6 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
             raise ConfigError(
                 f"--reward-from {reward_from}: predictor.{name} is {there} there and {here} here"
             )
-    for key, value in load_reward(folder).task.items():
-        if key != "clip_length" and value != task[key]:
-            raise ConfigError(
-                f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"
-            )
     return folder
 
 
@@ -244,6 +257,8 @@ def _make_run(
 ) -> RunDirectory:  # fmt: skip
     if request.run_dir and request.name:
         raise ConfigError("--run-dir and --name both say where the run lies: give one of them")
+    if request.name in {".", ".."} or "/" in request.name:
+        raise ConfigError(f"--name {request.name}: a name has no slashes; --run-dir DIR has")
     task = config.env.id.split("/")[-1].lower()
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     path = request.run_dir or Path("runs") / (request.name or made)
@@ -323,6 +338,7 @@ def _report(
         rows.append(("env steps", f"{record['env_steps']:,}"))
     if config.label.labeler == "human" and run.labels.exists() and pairs_waiting(run):
         rows.append(("label more", f"prefrl label {run.path}"))
+        rows.append(("then train", f"prefrl train ENV --labeler human --labels-from {run.path}"))
     rows.append(("seconds", f"{outcome.wall_s:.1f}"))
     rows.append(("run", str(run.path)))
     if returns:

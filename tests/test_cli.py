@@ -14,6 +14,7 @@ import safetensors.numpy
 import torch
 from training import PREFRL
 
+from prefrl import cli
 from prefrl.cli import main
 from prefrl.config import Config, EnvConfig, RewardConfig
 from prefrl.config_file import to_dict
@@ -40,6 +41,9 @@ class Plain(gymnasium.Env):
 
     observation_space = Box(-1, 1, (2,), numpy.float32)
     action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return numpy.array(SEEN, numpy.float32), {}
 
 gymnasium.register("cli-tests/Odd-v0", entry_point=Odd)
 gymnasium.register("cli-tests/Plain-v0", entry_point=Plain)
@@ -322,6 +326,40 @@ def test_what_an_oracle_taught_that_compares_other_rewards_is_refused(
     assert said in refused("train", "pendulum", source, "given", *other)
 
 
+def test_more_labels_than_the_budget_are_refused(labelled, refused):
+    labelled("owner")
+    said = refused("train", "pendulum", "--labels-from", "given", "--labels", "0")
+    assert "--labels 0: given has 1 already" in said
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "../out", "."])
+def test_a_name_that_the_archive_would_not_find_is_refused(folder, refused, name):
+    assert "a name has no slashes" in refused("train", "pendulum", "--name", name)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ("[float('nan'), 0]", "reset() gives an observation with NaN or infinity in it"),
+        ("[1, 2, 3]", "reset() gives an observation of shape (3,), its space says (2,)"),
+    ],
+)
+def test_an_environment_that_breaks_its_own_space_is_named(folder, refused, seen, said):
+    (folder / "broken_envs.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", seen))
+    wanted = ("cli-tests/Plain-v0", "--env-import", "broken_envs")
+    assert f"cli-tests/Plain-v0: {said}" in refused("train", *wanted)
+
+
+def test_ctrl_c_before_there_is_a_run_is_one_line(monkeypatch, capsys):
+    def interrupted(args: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    assert main(["train", "pendulum"]) == 130
+    assert capsys.readouterr().err == "prefrl: stopped\n"
+
+
 def test_what_people_answered_is_taken_whatever_an_oracle_would_compare(labelled, refused):
     run = labelled("owner")
     run.config.write_text('{"colour": "red"}')  # and whatever version it was
@@ -371,7 +409,7 @@ def test_a_config_of_another_version_is_named(folder, refused):
 
 
 def test_modules_in_the_directory_one_is_in_are_found(folder):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
     program = Path(sys.executable).with_name("prefrl")
     command = ["train", "cli-tests/Plain-v0", "--env-import", "odd_environments", "--print-config"]
     ended = subprocess.run([program, *command], capture_output=True, text=True, check=False)
@@ -379,13 +417,13 @@ def test_modules_in_the_directory_one_is_in_are_found(folder):
 
 
 def test_an_unsupported_space_is_named(folder, refused):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
     said = refused("train", "cli-tests/Odd-v0", "--env-import", "odd_environments")
     assert "cli-tests/Odd-v0: observations are Dict; only Box" in said
 
 
 def test_an_environment_that_cannot_render_needs_no_render_mode(folder, settings):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
     used = settings("train", "cli-tests/Plain-v0", "--env-import", "odd_environments")
     assert used["env"]["id"] == "cli-tests/Plain-v0"
 

@@ -259,3 +259,14 @@ def test_figures_of_a_wrong_kind_are_left_out(tmp_path, compared):
 def test_one_run_is_nothing_to_compare(tmp_path, capsys):
     assert main(["compare", str(archived(tmp_path / "a").path)]) == 2
     assert "two or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("env", "said"), [("Pendulum-v1", True), (None, False)])
+def test_returns_of_different_tasks_are_said_not_to_compare(tmp_path, capsys, env, said):
+    runs = [archived(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    if env:
+        config = json.loads(runs[1].config.read_text())
+        config["env"]["id"] = env
+        runs[1].config.write_text(json.dumps(config))
+    assert main(["compare", *(str(run.path) for run in runs), "--out", str(tmp_path / "o")]) == 0
+    assert ("different tasks" in capsys.readouterr().out) is said

@@ -204,14 +204,19 @@ def test_labels_can_be_given_first_and_by_somebody_who_was_invited(gathered, vis
         assert store.counts().answered == 1
 
 
-@pytest.mark.parametrize(
-    ("has_pictures", "hint"), [(True, "prefrl replay {} --view"), (False, "prefrl gather ENV")]
-)
-def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path, has_pictures, hint):
-    made = make_run(tmp_path / "dot", pairs=has_pictures)
-    query = [*made.queries, None][0]
-    if query:
-        made.store.add_labels([Label("l", query.id, "owner", "left", 1e9, 1.5, query.left)])
+def test_where_no_pair_will_ever_wait_there_is_no_page(tmp_path, capsys):
+    made = make_run(tmp_path / "dot", pairs=0)
+    made.store.close()
+    assert main(["label", str(made.path), "--port", "0", "--invite", "ben"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "its clips have no pictures; `prefrl gather ENV --labeler human` makes" in err
+
+
+def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path):
+    made = make_run(tmp_path / "dot", pairs=1)
+    (query,) = made.queries
+    made.store.add_labels([Label("l", query.id, "owner", "left", 1e9, 1.5, query.left)])
     made.store.close()
     command = [PREFRL, "label", made.path, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -219,7 +224,7 @@ def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path, has_pic
         line = process.stdout.readline()
         process.terminate()
     assert line.startswith("0 pairs of clips wait for an answer: ")
-    assert hint.format(made.path) in line
+    assert f"prefrl replay {made.path} --view" in line
 
 
 def test_twenty_people_at_once_lose_no_answer_and_no_pair_gets_more_than_two(gathered, visit):

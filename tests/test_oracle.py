@@ -4,7 +4,7 @@ import pytest
 from prefrl.labels.oracle import Oracle, answer_pending
 from prefrl.labels.store import LabelStore
 from prefrl.labels.teachers import Teacher
-from prefrl.types import Query
+from prefrl.types import Label, Query
 
 
 def ask(oracle, left, right):
@@ -90,3 +90,15 @@ def test_everything_pending_is_answered_once(tmp_path, better, worse):
         assert answer_pending(store, oracle) == 2
         assert answer_pending(store, oracle) == 0
         assert [label.answer for label in store.labels()] == ["left", "right"]
+
+
+@pytest.mark.parametrize("answer", ["right", "incomparable"])
+def test_what_a_person_has_answered_is_left_to_them(tmp_path, better, worse, answer):
+    queries = [Query(better.id, worse.id), Query(worse.id, better.id)]
+    with LabelStore.create(tmp_path / "labels.sqlite3", {}) as store:
+        store.add_queries(queries, {clip.id: clip for clip in (better, worse)})
+        store.add_labels([Label("l", queries[0].id, "owner", answer, 1e9, 1.5, better.id)])
+        assert answer_pending(store, Oracle(np.random.default_rng(0))) == 1
+        assert [(label.query_id, label.labeler) for label in store.labels()] == [
+            (queries[0].id, "owner"), (queries[1].id, "oracle"),
+        ]  # fmt: skip

@@ -54,13 +54,15 @@ class Oracle:
 
 
 def answer_pending(store: LabelStore, labeler: Labeler) -> int:
-    """Put all that waits for this labeler to them; all answers are committed at once.
+    """Put all that nobody has answered to this labeler; all answers are committed at once.
+
+    What people have answered is theirs.
 
     Returns:
         How many queries were answered.
     """
     labels = []
-    for query in store.pending(labeler.name):
+    for query in store.pending():
         clips = store.clips((query.left, query.right))  # two at a time: images are large
         labels.append(labeler.answer(query, clips[query.left], clips[query.right]))
     if labels:

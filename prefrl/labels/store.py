@@ -120,10 +120,17 @@ class LabelStore(Database):
             insert_sheets(connection, pictures)
             insert_absent(connection, QUERIES, rows)
 
-    def pending(self, labeler: str, limit: int | None = None) -> list[Query]:
-        """The queries that wait for this labeler, oldest first: not answered, or taken back."""
-        answered = answered_by(labeler, QUERIES.c.id)
-        statement = sa.select(*QUERY_FIELDS).where(~answered).order_by(QUERIES.c.position)
+    def pending(self, labeler: str | None = None, limit: int | None = None) -> list[Query]:
+        """The queries that wait for this labeler, oldest first: not answered, or taken back.
+
+        Args:
+            labeler: Whose answer is missing; None: anybody's at all.
+            limit: At most so many.
+        """
+        missing = (
+            QUERIES.c.answered_by == 0 if labeler is None else ~answered_by(labeler, QUERIES.c.id)
+        )
+        statement = sa.select(*QUERY_FIELDS).where(missing).order_by(QUERIES.c.position)
         with self.transaction() as connection:
             return [Query(*row) for row in connection.execute(statement.limit(limit))]
 

@@ -11,6 +11,7 @@ import numpy as np
 import prefrl_envs  # noqa: F401  registers our environments
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+from numpy.typing import NDArray
 
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.config_file import nearest
@@ -58,7 +59,7 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
     """The shapes of the task, found by making it once.
 
     Raises:
-        ConfigError: As `make_env`.
+        ConfigError: As `make_env`; or its first observation is none of its space.
     """
     if is_atari(config.id):
         check_registered(config)
@@ -66,13 +67,24 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
         return TaskSpaces((config.frame_stack, side, side), n_actions(config), 0)
     env = make_env(config)
     observation, action = env.observation_space.shape, env.action_space
-    env.close()
     assert observation is not None
+    _check_seen(env.reset(seed=0)[0], observation, config.id)
+    env.close()
     shape = (config.frame_stack, *observation[1:]) if len(observation) == 3 else observation
     if isinstance(action, spaces.Discrete):
         return TaskSpaces(shape, int(action.n), 0)
     assert action.shape is not None
     return TaskSpaces(shape, None, int(np.prod(action.shape)))
+
+
+def _check_seen(seen: NDArray[Any], shape: tuple[int, ...], id: str) -> None:
+    """Of an environment of one's own: deep inside, such mistakes look like somebody else's."""
+    if seen.shape != shape:
+        raise ConfigError(
+            f"{id}: reset() gives an observation of shape {seen.shape}, its space says {shape}"
+        )
+    if not np.isfinite(seen).all():
+        raise ConfigError(f"{id}: reset() gives an observation with NaN or infinity in it")
 
 
 def decision_seconds(config: EnvConfig) -> float | None:

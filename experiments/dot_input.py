@@ -24,7 +24,7 @@ import torch
 from seeds import write_rows
 
 from prefrl.atari_recipes import FAST
-from prefrl.compute import fast_format, keep_freed_memory
+from prefrl.compute import dtype_of, fast_format, keep_freed_memory
 from prefrl.labels.store import LabelStore
 from prefrl.metrics import correlation
 from prefrl.policy.environment import task_spaces
@@ -86,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     spaces = task_spaces(DOT.env)
-    autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    autocast = dtype_of(fast_format())
     rows = []
     for seed in SEEDS:
         with tempfile.TemporaryDirectory() as folder:

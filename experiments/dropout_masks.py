@@ -23,7 +23,7 @@ import torch
 from pong_clips import better_by, compared, stored_clips
 from seeds import write_rows
 
-from prefrl.compute import fast_format, keep_freed_memory
+from prefrl.compute import dtype_of, fast_format, keep_freed_memory
 from prefrl.config import RewardConfig
 from prefrl.recipes import RECIPES
 from prefrl.reward.ensemble import RewardEnsemble
@@ -49,7 +49,7 @@ def fit(masks: str, batch_norm: bool, seed: int) -> dict[str, object]:
     ring = PreferenceRing(LABELS, config.members)
     for preference in compared(training, LABELS, seed):
         ring.set(preference.query_id, preference)
-    autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    autocast = dtype_of(fast_format())
     ensemble = RewardEnsemble(
         InputSpec(TaskSpaces((4, SIDE, SIDE), 6, 0), config.inputs), config,
         torch.device("cpu"), autocast, torch.Generator().manual_seed(seed),

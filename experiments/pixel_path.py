@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prefrl.compute import fast_format
+from prefrl.compute import dtype_of, fast_format
 from prefrl.config import RewardConfig
 from prefrl.metrics import correlation
 from prefrl.reward.ensemble import RewardEnsemble
@@ -70,7 +70,7 @@ def fit(seed: int) -> dict[str, float]:
         ring.set(f"{seed}:{i}", Preference(f"{seed}:{i}", left, right, mu))
     held_out = [make_clip(rng) for _ in range(100)]
     spec = InputSpec(TaskSpaces((STACK, SIDE, SIDE), 1, 0), CONFIG.inputs)
-    autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    autocast = dtype_of(fast_format())
     generator = torch.Generator().manual_seed(seed)
     ensemble = RewardEnsemble(spec, CONFIG, torch.device("cpu"), autocast, generator)
     trainer = Trainer(ensemble, CONFIG, seed)

@@ -41,7 +41,7 @@ import torch
 from seeds import RESULTS
 from whole_run import Speeds, round_seconds, whole_run
 
-from prefrl.compute import fast_format, keep_freed_memory
+from prefrl.compute import dtype_of, fast_format, keep_freed_memory
 from prefrl.config import RewardConfig
 from prefrl.labels.store import LabelStore
 from prefrl.metrics import read_metrics
@@ -287,7 +287,7 @@ def make_trainer(members: int) -> Trainer:
     """A fresh ensemble of the recipe's network."""
     config: RewardConfig = replace(PONG.predictor, members=members)
     spec = InputSpec(TaskSpaces((4, SIDE, SIDE), 6, 0), config.inputs)
-    autocast = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    autocast = dtype_of(fast_format())
     ensemble = RewardEnsemble(spec, config, torch.device("cpu"), autocast)
     return Trainer(ensemble, config, seed=0)
 

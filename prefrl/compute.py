@@ -30,6 +30,13 @@ def fast_format() -> Literal["float32", "bfloat16"]:
     return "bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "float32"
 
 
+def dtype_of(precision: str) -> "torch.dtype":
+    """The number format of that name."""
+    import torch
+
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed, where it is glibc, for the next tensor.
 
@@ -116,5 +123,5 @@ def prepare(config: Config) -> Placement:
     return Placement(
         torch.device(policy),
         torch.device(policy if predictor == "same" else predictor),
-        torch.bfloat16 if config.precision == "bfloat16" else torch.float32,
+        dtype_of(config.precision),
     )

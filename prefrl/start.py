@@ -231,13 +231,14 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
     if reward_from is None:
         return None
     source = open_run(reward_from)
-    folder = source.checkpoint("last")
-    for key, value in load_reward(folder).task.items():
-        if key != "clip_length" and value != task[key]:
+    folder, theirs = source.checkpoint("last"), load_config(source.config)
+    fitted_to = load_reward(folder).task
+    for key in ("environment", *fitted_to):
+        there, here = fitted_to.get(key), task.get(key)
+        if key != "clip_length" and there != here:
             raise ConfigError(
-                f"--reward-from {reward_from}: {key} is {value!r} there and {task[key]!r} here"
+                f"--reward-from {reward_from}: {key} is {there!r} there and {here!r} here"
             )
-    theirs = load_config(source.config)
     if theirs.label.labeler == "oracle":
         _check_compared(f"--reward-from {reward_from}", theirs, config)
     for name in (
@@ -257,7 +258,7 @@ def _make_run(
 ) -> RunDirectory:  # fmt: skip
     if request.run_dir and request.name:
         raise ConfigError("--run-dir and --name both say where the run lies: give one of them")
-    if request.name in {".", ".."} or "/" in request.name:
+    if request.name and (request.name in {".", ".."} or "/" in request.name):
         raise ConfigError(f"--name {request.name}: a name has no slashes; --run-dir DIR has")
     task = config.env.id.split("/")[-1].lower()
     made = f"{task}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"

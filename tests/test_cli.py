@@ -43,11 +43,25 @@ class Plain(gymnasium.Env):
     action_space = Discrete(2)
 
     def reset(self, *, seed=None, options=None):
-        return numpy.array(SEEN, numpy.float32), {}
+        return numpy.zeros(2, numpy.float32), {}
 
 gymnasium.register("cli-tests/Odd-v0", entry_point=Odd)
 gymnasium.register("cli-tests/Plain-v0", entry_point=Plain)
 '''
+
+BROKEN_ENVIRONMENT = """
+import gymnasium, numpy
+from gymnasium.spaces import Box, Discrete
+
+class Broken(gymnasium.Env):
+    observation_space = Box(-1, 1, (2,), numpy.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return numpy.array(SEEN, numpy.float32), {}
+
+gymnasium.register("cli-tests/Broken-NAME", entry_point=Broken)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -339,16 +353,17 @@ def test_a_name_that_the_archive_would_not_find_is_refused(folder, refused, name
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("name", "seen", "said"),
     [
-        ("[float('nan'), 0]", "reset() gives an observation with NaN or infinity in it"),
-        ("[1, 2, 3]", "reset() gives an observation of shape (3,), its space says (2,)"),
+        ("v0", "[float('nan'), 0]", "an observation with NaN or infinity in it"),
+        ("v1", "[1, 2, 3]", "an observation of shape (3,), its space says (2,)"),
     ],
 )
-def test_an_environment_that_breaks_its_own_space_is_named(folder, refused, seen, said):
-    (folder / "broken_envs.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", seen))
-    wanted = ("cli-tests/Plain-v0", "--env-import", "broken_envs")
-    assert f"cli-tests/Plain-v0: {said}" in refused("train", *wanted)
+def test_an_environment_that_breaks_its_own_space_is_named(folder, refused, name, seen, said):
+    code = BROKEN_ENVIRONMENT.replace("SEEN", seen).replace("NAME", name)
+    (folder / f"broken_{name}.py").write_text(code)
+    wanted = (f"cli-tests/Broken-{name}", "--env-import", f"broken_{name}")
+    assert f"{wanted[0]}: reset() gives {said}" in refused("train", *wanted)
 
 
 def test_ctrl_c_before_there_is_a_run_is_one_line(monkeypatch, capsys):
@@ -391,6 +406,9 @@ def test_a_reward_that_sees_or_does_something_else_is_refused(folder, refused):
     inputs = ("--predictor.inputs", "observation", "action")
     said = refused("train", "cartpole", *inputs, "--reward-from", "same")
     assert "environment is 'Pendulum-v1' there" in said
+    stored_run(folder / "pong", RECIPES["pong"].config)
+    said = refused("train", "pendulum", "--reward-from", "pong")
+    assert "environment is 'ALE/Pong-v5' there" in said
 
 
 def test_a_run_without_a_reward_has_none_to_give(folder, refused):
@@ -409,7 +427,7 @@ def test_a_config_of_another_version_is_named(folder, refused):
 
 
 def test_modules_in_the_directory_one_is_in_are_found(folder):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
     program = Path(sys.executable).with_name("prefrl")
     command = ["train", "cli-tests/Plain-v0", "--env-import", "odd_environments", "--print-config"]
     ended = subprocess.run([program, *command], capture_output=True, text=True, check=False)
@@ -417,13 +435,13 @@ def test_modules_in_the_directory_one_is_in_are_found(folder):
 
 
 def test_an_unsupported_space_is_named(folder, refused):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
     said = refused("train", "cli-tests/Odd-v0", "--env-import", "odd_environments")
     assert "cli-tests/Odd-v0: observations are Dict; only Box" in said
 
 
 def test_an_environment_that_cannot_render_needs_no_render_mode(folder, settings):
-    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS.replace("SEEN", "[0, 0]"))
+    (folder / "odd_environments.py").write_text(ODD_ENVIRONMENTS)
     used = settings("train", "cli-tests/Plain-v0", "--env-import", "odd_environments")
     assert used["env"]["id"] == "cli-tests/Plain-v0"
 

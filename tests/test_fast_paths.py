@@ -19,7 +19,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from prefrl.compute import Placement, fast_format
+from prefrl.compute import Placement, dtype_of, fast_format
 from prefrl.config import Config
 from prefrl.metrics import Metrics
 from prefrl.pixels import newest_frames
@@ -116,7 +116,7 @@ def steps_per_s(learn: Callable[[int], object], steps: int) -> float:
 
 def from_preferences(config: Config, folder: Path) -> float:
     """Steps a second of the policy's loop: clips are cut and rewards predicted for every step."""
-    number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+    number_format = dtype_of(fast_format())
     spec = InputSpec(task_spaces(config.env), config.predictor.inputs)
     ensemble = RewardEnsemble(spec, config.predictor, CPU, number_format)
     with Metrics(RunDirectory(folder), "policy") as metrics:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pong_clips import better_by, compared, stored_clips
 
-from prefrl.compute import fast_format, keep_freed_memory
+from prefrl.compute import dtype_of, fast_format, keep_freed_memory
 from prefrl.recipes import RECIPES
 from prefrl.reward.ensemble import RewardEnsemble
 from prefrl.reward.inputs import InputSpec
@@ -25,7 +25,7 @@ class Fitted:
         torch.set_num_threads(1)
         keep_freed_memory()
         config = PONG.predictor
-        number_format = torch.bfloat16 if fast_format() == "bfloat16" else torch.float32
+        number_format = dtype_of(fast_format())
         side = PONG.env.image_size
         self.ensemble = RewardEnsemble(
             InputSpec(TaskSpaces((4, side, side), 6, 0), config.inputs), config,

@@ -67,7 +67,7 @@ class _Page:
         self._process = self._context.Process(
             target=page_process, args=(self._assignment,), name="page", daemon=True
         )
-        with signals_blocked():
+        with _signals_blocked():
             self._process.start()
         self._started_at = time.monotonic()
 
@@ -88,14 +88,16 @@ def launch(
     targets: dict[str, Target],
     assignment: Assignment,
     display: Display,
+    outcome: Outcome,
     page: PageAssignment | None = None,
-) -> Outcome:
+) -> None:
     """Run one process for each target until all have finished, one fails, or a signal comes.
 
     Args:
         targets: By the processes' names.
         assignment: Of each of them.
         display: What is shown of it.
+        outcome: Of `ended_by_signals`; how it ends is written there.
         page: The label page to be served meanwhile; it waits for nobody, and nobody for it.
     """
     started = time.perf_counter()
@@ -104,11 +106,10 @@ def launch(
     label = assignment.config.label
     size = label.queue_size if page is None else min(label.queue_size, FILMED_PAIRS)
     queues = context.Queue(size), context.Queue()
-    outcome, children = Outcome(), {}
+    children: dict[str, _Child] = {}
     watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
-    previous = _stop_on_signals(outcome)
     try:
-        with signals_blocked():
+        with _signals_blocked():
             for name, target in targets.items():
                 receiver, sender = context.Pipe(duplex=False)
                 wires = Wires(sender, stop, learned, core_is_free, *queues)
@@ -123,10 +124,7 @@ def launch(
         _end(children)
         if watch.page is not None:
             watch.page.end()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     outcome.wall_s = time.perf_counter() - started
-    return outcome
 
 
 @dataclass
@@ -191,10 +189,8 @@ class _Watch:
 
 
 @contextmanager
-def signals_blocked() -> Iterator[None]:
-    """They come later. Children that start meanwhile inherit it: Ctrl-C goes to the whole group,
-    to handle is ours.
-    """
+def _signals_blocked() -> Iterator[None]:
+    """While children start, who inherit it: Ctrl-C goes to the whole group, to handle is ours."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -202,17 +198,21 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def _stop_on_signals(outcome: Outcome) -> dict[int, Any]:
-    """Ctrl-C and SIGTERM end the run; returns the handlers that were there.
-
-    The outcome alone is told: an event's lock may be held by what the signal interrupts.
-    """
+@contextmanager
+def ended_by_signals() -> Iterator[Outcome]:
+    """The outcome of a run that Ctrl-C and SIGTERM end, also while it is being set up."""
+    outcome = Outcome()
 
     def handle(number: int, _: FrameType | None) -> None:
         if outcome.status == "finished":
             outcome.status, outcome.exit_code = "stopped", 128 + number
 
-    return {number: signal.signal(number, handle) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
+    try:
+        yield outcome
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _end(children: dict[str, _Child]) -> None:

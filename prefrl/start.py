@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +31,10 @@ from prefrl.launcher import (
     FILMS,
     Outcome,
     Target,
+    ended_by_signals,
     launch,
     result,
     show_traceback,
-    signals_blocked,
 )
 from prefrl.policy.camera import check_can_be_filmed
 from prefrl.policy.environment import exact_form, fingerprint, task_spaces
@@ -56,7 +57,6 @@ class RunRequest:
     note: str
 
 
-@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def train(
     config: Config,
     request: RunRequest,
@@ -101,10 +101,6 @@ def train(
     random_clips = config.random_clips(given) if learned and not reward_folder else 0
     _check_length(config, random_clips)
     listening = listen(address) if people else None
-    run = _make_run(config, request, "train", labels_from, reward_from)
-    if learned:
-        _make_store(run, task, labels_from)
-    assignment = Assignment(config, run.path, spaces, task, random_clips, reward_folder)
     targets: dict[str, Target] = {"policy": processes.policy_process}
     if learned and config.inline:
         targets = {"inline": processes.inline_process}
@@ -112,36 +108,39 @@ def train(
         targets["reward"] = processes.reward_process
     if config.film_every:
         targets[FILMS] = processes.film_process
-    if listening is None:
-        return _run(run, targets, assignment, learned)
-    with listening:
-        return _run(run, targets, assignment, learned, (listening, address.host))
+    with ended_by_signals() as outcome, listening or nullcontext():
+        run = _make_run(config, request, "train", labels_from, reward_from)
+        if learned:
+            _make_store(run, task, labels_from)
+        assignment = Assignment(config, run.path, spaces, task, random_clips, reward_folder)
+        page = None if listening is None else (listening, address.host)
+        return _run(run, targets, assignment, learned, outcome, page)
 
 
-@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def gather(config: Config, request: RunRequest) -> int:
     """Collect labels from a random policy. Returns the exit code."""
     config = dataclasses.replace(config, reward="learned")  # also with a baseline's config.json
     config, spaces, task = _checked(config)
     _check_budget(config)
-    run = _make_run(config, request, "gather")
-    _make_store(run, task, None)
     wanted = min(2 * config.label.budget, config.label.pool_size)
-    assignment = Assignment(config, run.path, spaces, task, wanted, None)
-    return _run(run, {"gather": processes.gather_process}, assignment, True)
+    with ended_by_signals() as outcome:
+        run = _make_run(config, request, "gather")
+        _make_store(run, task, None)
+        assignment = Assignment(config, run.path, spaces, task, wanted, None)
+        return _run(run, {"gather": processes.gather_process}, assignment, True, outcome)
 
 
-@signals_blocked()  # Ctrl-C waits until there is a run to be ended in good order
 def pretrain(config: Config, request: RunRequest, source: RunDirectory) -> int:
     """Fit a reward ensemble to stored labels. Returns the exit code."""
     config, spaces, task = _checked(config)
     given = _labels_given(source.path, config, task)
     if given < LEAST_INITIAL_LABELS:
         raise ConfigError(f"{source.path} has {given} labels; {LEAST_INITIAL_LABELS} are needed")
-    run = _make_run(config, request, "pretrain", source.path)
-    _make_store(run, task, source.path)
-    assignment = Assignment(config, run.path, spaces, task, 0, None)
-    return _run(run, {"reward": processes.pretrain_process}, assignment, True)
+    with ended_by_signals() as outcome:
+        run = _make_run(config, request, "pretrain", source.path)
+        _make_store(run, task, source.path)
+        assignment = Assignment(config, run.path, spaces, task, 0, None)
+        return _run(run, {"reward": processes.pretrain_process}, assignment, True, outcome)
 
 
 def evaluate(
@@ -294,6 +293,7 @@ def _run(
     targets: dict[str, Target],
     assignment: Assignment,
     learned: bool,
+    outcome: Outcome,
     listening: tuple[socket.socket, str] | None = None,
 ) -> int:
     config, console, log = assignment.config, RunConsole(), RunLog(run)
@@ -303,7 +303,7 @@ def _run(
     page = open_page(run, config.label, *listening, console) if listening else None
     budget = config.label.budget if learned else 0
     with Display(config.total_timesteps, budget, console, log) as display:
-        outcome = launch(targets, assignment, display, page)
+        launch(targets, assignment, display, outcome, page)
     if outcome.traceback:
         log.write(outcome.traceback)
     log.write(f"{outcome.status} after {outcome.wall_s:.1f} s, exit code {outcome.exit_code}")

@@ -31,10 +31,10 @@ def begin(run, monkeypatch):
     """Starts a run whose processes end at once, in this way."""
 
     def gathered(outcome: Outcome, *warnings: str) -> int:
-        def launch(_targets, _assignment, display, _page):
+        def launch(_targets, _assignment, display, ours, _page):
+            vars(ours).update(vars(outcome))
             for warning in warnings:
                 display.warn(warning)
-            return outcome
 
         monkeypatch.setattr(start, "launch", launch)
         config = dataclasses.replace(Config(), precision="float32", device="cpu")

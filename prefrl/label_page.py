@@ -110,16 +110,19 @@ def _how_to_get_pairs(run: RunDirectory) -> str:
     """What to do where no pair waits.
 
     Raises:
-        ConfigError: There never will be any: an oracle answered, who needs no pictures.
+        ConfigError: An oracle answered, who needs no pictures, and the run has ended.
     """
-    none = "0 pairs of clips wait for an answer"
+    none, view = "0 pairs of clips wait for an answer", f"`prefrl replay {run.path} --view`"
     with LabelStore.open(run.labels) as store:
-        if not store.clip_ids(shown=True):
-            raise ConfigError(
-                f"{run.path}: {none}, and its clips have no pictures; "
-                "`prefrl gather ENV --labeler human` makes pairs for people"
-            )
-    return f"{none}: `prefrl replay {run.path} --view` puts more into the queue"
+        has_pictures = bool(store.clip_ids(shown=True))
+    if has_pictures:
+        return f"{none}: {view} puts more into the queue"
+    if load_config(run.config).label.labeler == "human":
+        return f"{none}: the run has made none yet"
+    raise ConfigError(
+        f"{run.path}: {none}, and its clips have no pictures; {view} makes a pair of two stretches "
+        "that you queue there, `prefrl gather ENV --labeler human` many"
+    )
 
 
 def _refuse_changes(path: Path, address: Address, instructions: str, overlap: int | None) -> None:

@@ -110,6 +110,8 @@ def launch(
     watch = _Watch(stop, outcome, display, StatusFile(RunDirectory(assignment.run_path)))
     try:
         with _signals_blocked():
+            if outcome.status != "finished":  # a signal came before
+                targets, page = {}, None
             for name, target in targets.items():
                 receiver, sender = context.Pipe(duplex=False)
                 wires = Wires(sender, stop, learned, core_is_free, *queues)
@@ -239,12 +241,7 @@ def result(config: Config, outcome: Outcome) -> dict[str, Any]:
         "env": config.env.id,
         "seed": config.seed,
         "wall_s": outcome.wall_s,
-        **{name: outcome.summary.get(name) for name in counts},
-        # A run that was stopped while it was evaluated has no evaluation either.
-        **{
-            name: outcome.summary.get(name) if outcome.status == "finished" else None
-            for name in evaluation
-        },
+        **{name: outcome.summary.get(name) for name in (*counts, *evaluation)},
         "error": outcome.traceback.strip().splitlines()[-1] if outcome.traceback else None,
     }
 

@@ -206,18 +206,21 @@ def _labels_given(labels_from: Path | None, config: Config, task: dict[str, Any]
     run = open_run(labels_from)
     with LabelStore.open(run.labels) as store:
         store.check_fingerprint(task)
-        given, labels = store.answered(), store.labels()
-    if any(label.labeler == Oracle.name for label in labels):
-        _check_compared(f"--labels-from {labels_from}", load_config(run.config), config)
+        given = store.answered()
+    _check_compared(f"--labels-from {labels_from}", run, config)
     return given
 
 
-def _check_compared(source: str, theirs: Config, config: Config) -> None:
-    """Refuse what an oracle taught that compared other rewards than this run's does."""
-    if config.label.labeler == "human":
+def _check_compared(source: str, run: RunDirectory, config: Config) -> None:
+    """Refuse what an oracle taught that compared other rewards than this run's oracle does."""
+    if config.label.labeler == "human" or config.label.budget == 0 or not run.labels.exists():
         return
+    with LabelStore.open(run.labels) as store:
+        if all(label.labeler != Oracle.name for label in store.labels()):
+            return
+    theirs = load_config(run.config).env
     for name in ("clip_rewards", "end_penalty"):
-        there, here = getattr(theirs.env, name), getattr(config.env, name)
+        there, here = getattr(theirs, name), getattr(config.env, name)
         if there != here:
             raise ConfigError(
                 f"{source}: its oracle compares other rewards: "
@@ -238,8 +241,7 @@ def _reward_given(reward_from: Path | None, config: Config, task: dict[str, Any]
             raise ConfigError(
                 f"--reward-from {reward_from}: {key} is {there!r} there and {here!r} here"
             )
-    if theirs.label.labeler == "oracle":
-        _check_compared(f"--reward-from {reward_from}", theirs, config)
+    _check_compared(f"--reward-from {reward_from}", source, config)
     for name in (
         "inputs", "members", "standard_pixels", "keypoints", "hidden", "batch_norm", "optimiser",
     ):  # fmt: skip
@@ -304,6 +306,7 @@ def _run(
     budget = config.label.budget if learned else 0
     with Display(config.total_timesteps, budget, console, log) as display:
         launch(targets, assignment, display, outcome, page)
+    outcome = dataclasses.replace(outcome)  # a signal that comes now changes nothing any more
     if outcome.traceback:
         log.write(outcome.traceback)
     log.write(f"{outcome.status} after {outcome.wall_s:.1f} s, exit code {outcome.exit_code}")

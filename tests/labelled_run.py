@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,16 @@ class LabelledRun:
         return self.store.pending("nobody")
 
 
-def make_run(path: Path, pairs: int = 6, budget: int = 20, size: tuple[int, int] = (210, 160)):
+def make_run(
+    path: Path, pairs: int = 6, budget: int = 20, size: tuple[int, int] = (210, 160),
+    labeler: Literal["oracle", "human"] = "oracle",
+) -> LabelledRun:  # fmt: skip
     """A run with so many unanswered pairs; anna and ben are invited."""
     directory = RunDirectory.create(path)
-    write_json(directory.config, to_dict(replace(Config(), label=LabelConfig(budget=budget))))
+    write_json(
+        directory.config,
+        to_dict(replace(Config(), label=LabelConfig(budget=budget, labeler=labeler))),
+    )
     store = LabelStore.create(directory.labels, {"environment": "synthetic"})
     add_pairs(store, range(pairs), size)
     desk = LabelDesk(store, np.random.default_rng(0))

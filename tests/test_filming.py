@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from untrained_run import untrained_run
 
+from prefrl.launcher import Outcome, result
 from prefrl.run_directory import RunDirectory
 from prefrl.runs import filming, finish
 from prefrl.runs.filming import film_checkpoints
@@ -149,7 +150,9 @@ def test_a_run_that_is_stopped_at_its_end_keeps_what_it_knows(run, monkeypatch):
     stops_at = "evaluating"
     assert finish.finish(loop, run, reporter) == {}
     stops_at = "recording a video"
-    assert finish.finish(loop, run, reporter)["true_return"]["episodes"] == 1
+    kept = finish.finish(loop, run, reporter)
+    assert kept["true_return"]["episodes"] == 1
+    assert result(config, Outcome("stopped", 130, kept))["true_return"] == kept["true_return"]
     assert not list(run.videos.glob("*"))
     assert reporter.said == []
 

@@ -210,7 +210,25 @@ def test_where_no_pair_will_ever_wait_there_is_no_page(tmp_path, capsys):
     assert main(["label", str(made.path), "--port", "0", "--invite", "ben"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "its clips have no pictures; `prefrl gather ENV --labeler human` makes" in err
+    assert "its clips have no pictures; `prefrl replay" in err
+    assert "`prefrl gather ENV --labeler human` many" in err
+
+
+def test_a_run_for_people_that_has_no_pair_yet_is_served(tmp_path):
+    made = make_run(tmp_path / "dot", pairs=0, labeler="human")
+    made.store.close()
+    assert "the run has made none yet" in first_line_of_label(made.path)
+
+
+def first_line_of_label(run: Path) -> str:
+    """What `prefrl label` says first; it is ended then."""
+    with subprocess.Popen(
+        [PREFRL, "label", run, "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+    return line
 
 
 def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path):
@@ -218,11 +236,7 @@ def test_where_no_pair_waits_the_owner_is_told_what_makes_some(tmp_path):
     (query,) = made.queries
     made.store.add_labels([Label("l", query.id, "owner", "left", 1e9, 1.5, query.left)])
     made.store.close()
-    command = [PREFRL, "label", made.path, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        process.terminate()
+    line = first_line_of_label(made.path)
     assert line.startswith("0 pairs of clips wait for an answer: ")
     assert f"prefrl replay {made.path} --view" in line
 

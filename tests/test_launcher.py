@@ -60,16 +60,6 @@ def check_readable(training: Training, name: str) -> None:
 
 
 # Ctrl-C on a terminal, and timeout(1) and batch systems with their SIGTERM, reach the whole group.
-def test_a_signal_before_the_run_has_begun_ends_it_in_good_order(train):
-    training = train(*LONG)
-    wait_for(training.path.exists, 30, training)  # the launcher is still setting it up
-    os.kill(training.process.pid, signal.SIGINT)
-    assert training.end(within_s=20) == 130
-    assert training.result["status"] == "stopped"
-    assert "Traceback" not in training.out + training.err
-    check_nothing_left(training)
-
-
 @pytest.mark.parametrize(
     ("send", "number", "exit_code"),
     [(os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGTERM, 143),
@@ -104,6 +94,17 @@ def test_a_signal_ends_an_inline_run_with_all_saved(train):
     check_kept(training)
     check_readable(training, "policy")
     assert training.err == ""
+
+
+def test_a_signal_before_the_run_has_begun_ends_it_in_good_order(train):
+    training = train(*LONG)
+    wait_for(training.path.exists, 30, training)  # the launcher is still setting it up
+    os.kill(training.process.pid, signal.SIGINT)
+    assert training.end(within_s=20) == 130
+    assert training.result["status"] == "stopped"
+    assert (training.path / "end.json").exists()
+    assert "Traceback" not in training.out + training.err
+    check_nothing_left(training)
 
 
 def test_a_signal_while_processes_start_ends_a_run_within_ten_seconds(train):

@@ -1,3 +1,4 @@
+import itertools
 from typing import Any
 
 import numpy as np
@@ -275,28 +276,43 @@ def test_a_round_takes_the_core_back_until_the_loop_rests_again(make_side, monke
     assert side.link.core_is_left is True
 
 
-@pytest.mark.parametrize("work", ["choosing queries", "normalising"])
-def test_what_takes_long_beside_a_round_can_be_stopped(make_side, monkeypatch, work):
-    side, rewards = make_side(), []
+def stop_at_call(side: Side, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """The run is stopped when rewards are predicted for clips for the n-th time."""
+    calls, trainer = itertools.count(1), side.loop.trainer
+    predict = trainer.ensemble.clip_rewards
+
+    def stopped(clips: Any, meanwhile: Any) -> Any:
+        if next(calls) == n:
+            monkeypatch.setattr(trainer, "_stopped", lambda: True)
+        return predict(clips, meanwhile)
+
+    monkeypatch.setattr(trainer.ensemble, "clip_rewards", stopped)
+
+
+def test_a_stop_while_queries_are_chosen_asks_none(make_side, monkeypatch):
+    side = make_side()
     side.send(some_clips(20), 0)
-    if work == "choosing queries":
-        side.turns()
-        due = side.loop.asker.schedule.first_step_with(11)
-        side.send(some_clips(2, seed=2), due)
-    published = len(side.link.published)
-    raw = side.loop.trainer.ensemble.clip_rewards
-
-    def stopped_first(clips: Any, meanwhile: Any) -> Any:
-        last = work == "choosing queries" or side.loop.trainer.rounds == 1
-        monkeypatch.setattr(side.loop.trainer, "_stopped", lambda: last)
-        rewards.append(len(clips))
-        return raw(clips, meanwhile)
-
-    monkeypatch.setattr(side.loop.trainer.ensemble, "clip_rewards", stopped_first)
+    side.turns()
+    side.loop.leave_core()
+    side.send(some_clips(2, seed=2), side.loop.asker.schedule.first_step_with(11))
+    stop_at_call(side, monkeypatch, 1)
     with pytest.raises(Stopped):
         side.loop.turn()
-    assert rewards
-    assert len(side.link.published) == published
+    assert side.loop.asker.asked == side.loop.store.counts().queries == 10
+    assert side.link.core_is_left is False
+
+
+def test_a_stop_while_rewards_are_normalised_publishes_nothing(make_side, monkeypatch):
+    side, marked = make_side(), []
+    side.send(some_clips(20), 0)
+    stop_at_call(side, monkeypatch, 2)  # the first measures the round
+    monkeypatch.setattr(side.loop.store, "mark_trained", marked.append)
+    with pytest.raises(Stopped):
+        side.loop.turn()
+    assert side.loop.trainer.rounds == 1
+    assert side.link.published == []
+    assert marked == []
+    assert np.isnan(side.loop.validation_accuracy)
 
 
 def test_a_round_that_is_stopped_ends_the_loop_and_publishes_nothing(make_side, monkeypatch):

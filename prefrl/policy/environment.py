@@ -11,7 +11,6 @@ import numpy as np
 import prefrl_envs  # noqa: F401  registers our environments
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from numpy.typing import NDArray
 
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.config_file import nearest
@@ -59,7 +58,7 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
     """The shapes of the task, found by making it once.
 
     Raises:
-        ConfigError: As `make_env`; or its first observation is none of its space.
+        ConfigError: As `make_env`; or its first observation cannot be used.
     """
     if is_atari(config.id):
         check_registered(config)
@@ -67,9 +66,11 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
         return TaskSpaces((config.frame_stack, side, side), n_actions(config), 0)
     env = make_env(config)
     observation, action = env.observation_space.shape, env.action_space
+    try:
+        _check_reset(env.unwrapped, config.id)
+    finally:
+        env.close()
     assert observation is not None
-    _check_seen(env.reset(seed=0)[0], observation, config.id)
-    env.close()
     shape = (config.frame_stack, *observation[1:]) if len(observation) == 3 else observation
     if isinstance(action, spaces.Discrete):
         return TaskSpaces(shape, int(action.n), 0)
@@ -77,11 +78,22 @@ def task_spaces(config: EnvConfig) -> TaskSpaces:
     return TaskSpaces(shape, None, int(np.prod(action.shape)))
 
 
-def _check_seen(seen: NDArray[Any], shape: tuple[int, ...], id: str) -> None:
-    """Of an environment of one's own: deep inside, such mistakes look like somebody else's."""
-    if seen.shape != shape:
+def _check_reset(env: gym.Env[Any, Any], id: str) -> None:
+    """Of an environment of one's own: deep inside, such mistakes look like somebody else's.
+
+    Raises:
+        ConfigError: It cannot be reset, or the first observation has another shape than its space
+            or a number that is not finite.
+    """
+    try:
+        seen, _ = env.reset(seed=0)
+    except (TypeError, ValueError) as error:
+        first_line, _, _ = str(error).partition("\n")
+        raise ConfigError(f"{id}: reset(): {first_line}") from error
+    shape, there = np.shape(seen), env.observation_space.shape
+    if shape != there:
         raise ConfigError(
-            f"{id}: reset() gives an observation of shape {seen.shape}, its space says {shape}"
+            f"{id}: reset() gives an observation of shape {shape}, its space says {there}"
         )
     if not np.isfinite(seen).all():
         raise ConfigError(f"{id}: reset() gives an observation with NaN or infinity in it")

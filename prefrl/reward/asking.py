@@ -64,11 +64,11 @@ class Asker:
         ensemble: RewardEnsemble,
         desk: LabelDesk | None,
         reporter: Reporter,
-        go_on_or_stop: Callable[[], None],
+        meanwhile: Callable[[], None],
     ) -> None:
         self._config, self._store, self._pool = config.label, store, pool
         self._ensemble, self._desk, self._reporter = ensemble, desk, reporter
-        self._go_on_or_stop = go_on_or_stop
+        self._meanwhile = meanwhile
         self.schedule = LabelSchedule.from_config(config).starting_at(NEVER)
         self._initial = config.initial_labels
         self._pairs = store.pairs()
@@ -158,7 +158,7 @@ class Asker:
         if self._config.query_selection == "random" or at_random:
             return random_pairs(clips, n, self._pairs, self._rng)
         candidates = random_pairs(clips, n * self._config.candidates, self._pairs, self._rng)
-        return most_disputed(candidates, n, self._ensemble, self._go_on_or_stop)
+        return most_disputed(candidates, n, self._ensemble, self._meanwhile)
 
     def _put(self, pairs: Sequence[Pair], env_step: int, version: int) -> None:
         queries = [Query(first.id, second.id, env_step, version) for first, second in pairs]

@@ -78,7 +78,7 @@ class RewardLoop:
         if labeler is None:  # it is only looked at here, so nothing is drawn
             self.desk = LabelDesk(store, np.random.default_rng(0), overlap=config.label.overlap)
         self.asker = Asker(
-            config, store, self.pool, trainer.ensemble, self.desk, reporter, trainer.go_on_or_stop
+            config, store, self.pool, trainer.ensemble, self.desk, reporter, self._while_choosing
         )
         self.ring = PreferenceRing(config.predictor.ring, config.predictor.members)
         self.stopwatch = Stopwatch()
@@ -163,6 +163,11 @@ class RewardLoop:
             self._publish()  # the policy may go on
         return asked
 
+    def _while_choosing(self) -> None:
+        """Predicting for many candidates takes seconds."""
+        self.link.leave_core(False)
+        self.trainer.go_on_or_stop()
+
     def _policy_state(self) -> PolicyState:
         if self.version == 0:
             waits = self.clips_received >= self.asker.first_clips
@@ -202,9 +207,9 @@ class RewardLoop:
             if self.config.predictor.error_rate == "measured":
                 self.trainer.error_rate = self.store.measured_error_rate(USUAL_ERROR_RATE)
             measured = self.trainer.fit(self.ring, epochs, self._look_around)
-        self.validation_accuracy = measured["reward/validation_accuracy"]
         with self.stopwatch("publish"):
             measured |= self._normalise()
+            self.validation_accuracy = measured["reward/validation_accuracy"]
             self.store.mark_trained(self._position)
             self._publish()
         give_back_freed_memory()

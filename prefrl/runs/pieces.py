@@ -121,9 +121,10 @@ def pretrain(
             trainer.observe([clip])
         try:
             measured = trainer.fit(ring, config.predictor.pretrain_epochs)
+            recent = clips[-config.predictor.normalise_over_clips :]
+            rewards = trainer.ensemble.normalise_over(recent, trainer.go_on_or_stop)
         except Stopped:
             return {"stopped": True, "labels": len(ring)}
-        rewards = trainer.ensemble.normalise_over(clips[-config.predictor.normalise_over_clips :])
         true = np.stack([clip.true_rewards for clip in clips[-rewards.shape[1] :]])
         predicted = rewards.mean(0)
         measured["reward/correlation_step"] = correlation(predicted, true)

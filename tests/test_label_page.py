@@ -396,13 +396,14 @@ def test_others_on_the_network_are_let_in_only_with_a_warning(gathered, visit):
         assert visit(local).lease(1)
 
 
+@pytest.mark.alone
 def test_a_scripted_person_in_a_browser_teaches_the_moving_dot(train, browser):
     """experiments/scripted_person.py, answers given faster; with half of them results scatter."""
     training = train("moving-dot-position", "--labeler", "human", "--seed", "0", "--port", "0")
     page = browser.new_page()
     page.goto(link_of(training))
     page.click("[data-action=begin]")
-    ScriptedPerson(page, seconds=0.0).label_all(longest_s=1200)
+    ScriptedPerson(page, seconds=0.0).label_all(longest_s=600)
     page.close()
     assert training.end(within_s=180) == 0, training.err
     assert training.result["labels_unused"] == 0

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,8 @@ class StubEnsemble:
         self.sums = sums
         self.calls: list[list[Clip]] = []
 
-    def clip_rewards(self, clips: list[Clip]) -> np.ndarray:
+    def clip_rewards(self, clips: list[Clip], meanwhile: Callable[[], object]) -> np.ndarray:
+        meanwhile()
         self.calls.append(list(clips))
         sums = np.array([self.sums[clip.id] for clip in clips]).T
         return np.stack([0.25 * sums, 0.75 * sums], axis=2)  # [M, N, T = 2]

@@ -219,15 +219,11 @@ class RewardLoop:
         )
         self._log(measured)
 
-    def _meanwhile(self) -> None:
-        """While rewards are normalised: as in the rest of the round."""
-        self.trainer.go_on_or_stop()
-        self._look_around()
-
     def _look_around(self) -> None:
         """While a round is trained: take in clips, so that the queue keeps none of long ago, and
         put pairs before people, whose last ones the round may outlast.
         """
+        self.trainer.go_on_or_stop()
         self._receive()
         if time.monotonic() - self._given_back_at > GIVE_BACK_EVERY_S:
             give_back_freed_memory()
@@ -241,7 +237,7 @@ class RewardLoop:
     def _normalise(self) -> dict[str, float]:
         """Normalise the ensemble over recent clips; how well it follows the true reward there."""
         clips = self.pool.newest(self.config.predictor.normalise_over_clips)
-        rewards = self.trainer.ensemble.normalise_over(clips, self._meanwhile)
+        rewards = self.trainer.ensemble.normalise_over(clips, self._look_around)
         true = np.stack([clip.true_rewards for clip in clips])
         return {
             "reward/correlation_step": correlation(rewards.mean(0), true),

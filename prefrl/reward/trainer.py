@@ -74,14 +74,15 @@ class Trainer:
             self._statistics.update(newest_frames(seen.images))
 
     def fit(
-        self, ring: PreferenceRing, epochs: int, meanwhile: Callable[[], object] = lambda: None
+        self, ring: PreferenceRing, epochs: int, meanwhile: Callable[[], object] | None = None
     ) -> dict[str, Any]:
         """One training round over all preferences of the ring.
 
         Args:
             ring: The preferences; it stays as it is until the round ends.
             epochs: Passes over them.
-            meanwhile: Called before each batch that passes the network.
+            meanwhile: Called before each batch that passes the network; by default
+                `go_on_or_stop`.
 
         Returns:
             Losses, accuracies, calibration, L2 and the range of what entered, by metric name.
@@ -89,11 +90,7 @@ class Trainer:
         Raises:
             Stopped: The run is ending.
         """
-
-        def look_up() -> None:
-            self.go_on_or_stop()
-            meanwhile()
-
+        look_up = meanwhile or self.go_on_or_stop
         self._set_input_statistics()
         preferences, weights = ring.preferences, torch.from_numpy(ring.weights)
         mu = torch.from_numpy(ring.mu)
@@ -136,7 +133,7 @@ class Trainer:
         return rewards.reshape(self.config.members, 2, len(batch), -1).sum(3)
 
     def _finish_round(
-        self, pairs: list[Preference], weights: Tensor, look_up: Callable[[], None]
+        self, pairs: list[Preference], weights: Tensor, look_up: Callable[[], object]
     ) -> dict[str, Any]:
         """Re-estimate batch norm, measure in inference mode, adapt L2."""
         training_mode = self._training_mode_probabilities(pairs[: self.config.batch_size])
@@ -202,7 +199,9 @@ class Trainer:
         return torch.sigmoid(sums[:, 0] - sums[:, 1]).double().cpu()
 
     @torch.no_grad()
-    def _reestimate_batch_norm(self, pairs: list[Preference], look_up: Callable[[], None]) -> None:
+    def _reestimate_batch_norm(
+        self, pairs: list[Preference], look_up: Callable[[], object]
+    ) -> None:
         """Replace the statistics that drifted during training by those of the present weights.
 
         Moving averages mix statistics of many past weights; in inference mode that made validation

@@ -13,6 +13,7 @@ from reward_side import CONFIG, MakeSide, Side, build_side
 from scripted_person import CHROMIUM_OPTIONS
 from training import Train, Training
 
+from prefrl.cli import main
 from prefrl.config import Config
 from prefrl.types import Clip
 
@@ -63,6 +64,33 @@ def make_clip() -> MakeClip:
         )
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, with room for modules."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must be refused with one line, and changes nothing on disk."""
+
+    def run(*arguments: str) -> str:
+        before = sorted(folder.rglob("*"))
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("prefrl: ")
+        assert err.count("\n") == 1, err
+        assert err.endswith("\n")
+        pycache = {path for path in folder.rglob("*") if "__pycache__" in path.parts}
+        assert sorted(set(folder.rglob("*")) - pycache) == before
+        return err
+
+    return run
 
 
 @pytest.fixture

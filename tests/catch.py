@@ -1,6 +1,7 @@
 """Catch, from pixels: a small task that a run learns within a test.
 
-Source: bsuite's Catch (Osband et al. 2019), which goes on with the next ball instead of ending.
+Source: bsuite's Catch (Osband et al. 2019), which goes on with the next ball instead of ending, and
+rewards every step: an answer then tells more than who caught a ball, and fewer of them will do.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ BALLS = 20  # an episode
 
 
 class Catch(gymnasium.Env[NDArray[np.uint8], np.int64]):
-    """A ball falls; the paddle moves left, stays or moves right. 1 for a catch, -1 for a miss."""
+    """A ball falls; the paddle moves left, stays or moves right. 1 beneath it, 1 less a column."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 - gymnasium's type
     observation_space = Box(0, 255, (ROWS * CELL, COLUMNS * CELL), np.uint8)
@@ -38,9 +39,7 @@ class Catch(gymnasium.Env[NDArray[np.uint8], np.int64]):
             self._drop()
             return self._frame(), 0.0, False, False, {}
         self.row += 1
-        down = self.row == ROWS - 1
-        reward = 0.0 if not down else 1.0 if self.column == self.paddle else -1.0
-        return self._frame(), reward, False, False, {}
+        return self._frame(), 1.0 - abs(self.column - self.paddle), False, False, {}
 
     def render(self) -> NDArray[np.uint8]:
         return np.repeat(self._frame()[..., None], 3, axis=2)

@@ -6,15 +6,15 @@ from catch import BALLS
 
 from prefrl.cli import main
 
-LABELS = 400
+LABELS = 200
 SETTINGS = [
-    "--env-import", "catch", "--inline", "--seed", "1", "--total-timesteps", "40000",
-    "--env.image-size", "44", "--env.frame-stack", "2", "--env.clip-length", "18",
+    "--env-import", "catch", "--inline", "--seed", "1", "--total-timesteps", "30000",
+    "--env.image-size", "44", "--env.frame-stack", "1", "--env.clip-length", "9",
     "--policy.n-envs", "16", "--policy.n-steps", "64", "--policy.clip-fraction", "1",
     "--policy.learning-rate", "1e-3", "--policy.gamma", "0.9",
     "--labels", str(LABELS), "--label.round-labels", "50", "--label.initial-fraction", "0.5",
     "--predictor.inputs", "next_observation", "--predictor.pretrain-epochs", "40",
-    "--predictor.round-epochs", "5",
+    "--predictor.round-epochs", "10",
 ]  # fmt: skip
 
 
@@ -23,6 +23,7 @@ def test_catch_is_learned_from_pixels_and_comparisons(tmp_path):
     assert main(["train", "catch/Catch-v0", *SETTINGS, "--run-dir", str(run)]) == 0
     result = json.loads((run / "result.json").read_text())
     assert result["labels"] == LABELS
-    assert result["random_return"]["mean"] < 0
-    # 18 of 20 balls caught; on seeds 102 to 105 it was 19.7 to 20.
-    assert result["true_return"]["mean"] >= 0.8 * BALLS
+    # Who goes straight beneath each ball gets 6.8 for it, on average. On seeds 1 and 102 to 107 it
+    # was 3.8 to 6.6.
+    assert result["random_return"]["mean"] < -3 * BALLS
+    assert result["true_return"]["mean"] > 3 * BALLS

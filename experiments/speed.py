@@ -13,8 +13,8 @@ measured) beside the bare loop of the same network on a batch that lies ready; o
 three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
 which sees 84x84.
 
-All of it in turn, five times; each turn's ratios, and the median of them, as the speed of a machine
-swings.
+All of it in turn, five times, rewards in every other turn; each turn's ratios, and the median of
+them, as the speed of a machine swings.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting
@@ -160,22 +160,22 @@ def phases(row: dict[str, float]) -> dict[str, float]:
     return {name: row[f"time/{name}_s"] for name in names}
 
 
-def stock(algo: str, n_envs: int) -> float:
+def stock(n_envs: int) -> Figures:
     """Steps a second of SB3 alone, in an interpreter of its own."""
     code = Path(__file__).with_name("stock_sb3.py")
     done = subprocess.run(
-        [sys.executable, code, algo, str(n_envs)], check=True, capture_output=True, text=True
+        [sys.executable, code, str(n_envs)], check=True, capture_output=True, text=True
     )
-    return float(done.stdout.split()[-1])
+    timed = (line.split() for line in done.stdout.splitlines()[-2:])
+    return {f"{algo} stock {n_envs} envs": float(speed) for algo, speed in timed}
 
 
 def policies(turn: int, folder: Path, fitted: Path) -> Figures:
     """All speeds of policies."""
     figures: Figures = {}
-    for algo in ("a2c", "ppo"):
+    for algo, n_envs in (("a2c", 8), ("ppo", 16)):  # ours and stock's by turns
         trained = train(algo, folder / f"{algo}-{turn}", fitted)
-        figures |= {f"{algo} {name}": value for name, value in trained.items()}
-        figures |= {f"{algo} stock {n} envs": stock(algo, n) for n in (8, 16)}
+        figures |= {f"{algo} {name}": value for name, value in trained.items()} | stock(n_envs)
     return figures
 
 
@@ -298,11 +298,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fitted, turns = fit(Path(folder)), []
         for turn in range(ROUNDS):
-            figures = policies(turn, Path(folder), fitted) | rewards(fitted)
-            turns.append(figures | compared(figures))
+            figures = policies(turn, Path(folder), fitted)
+            if turn % 2 == 0:
+                parts = rewards(fitted)
+                figures |= parts | rewards_compared(figures | parts)
+            turns.append(figures | policies_compared(figures | parts))
             write(turns, time.perf_counter() - since)
     for name, wanted in WANTED.items():
-        each = sorted(figures[name] for figures in turns)
+        each = sorted(measured(turns, name))
         print(
             f"{name:48} {statistics.median(each):6.2f} ({each[0]:.2f} to {each[-1]:.2f})   {wanted}"
         )
@@ -321,7 +324,7 @@ WANTED = {
 }
 
 
-def compared(figures: Figures) -> Figures:
+def policies_compared(figures: Figures) -> Figures:
     """A turn's ratios, which the hypotheses are about."""
 
     def against_stock(algo: str, game: str) -> float:
@@ -329,19 +332,33 @@ def compared(figures: Figures) -> Figures:
         config = for_algo(RECIPES[game].config, algo)
         return whole_run(config, speeds(algo, figures)) / best
 
-    choosing_s = figures["choosing a round's queries, s"]
-    ratios = (
-        against_stock("a2c", "pong"),  # and in Breakout, whose labels are due at the same steps
-        against_stock("ppo", "pong"),
-        against_stock("ppo", "breakout"),
-        figures["round, 3 members"] / figures["bare loop, 3 members"],
-        3 * figures["bare loop, 3 members"] / figures["bare loop, 1 member"],
-        figures["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length) / IMITATION_PAIRS_PER_S,
-        figures["a2c predicting_share"],
-        figures["ppo predicting_share"],
-        choosing_s / round_seconds(PONG, speeds("ppo", figures), PONG.label.budget // 2),
-    )
-    return dict(zip(WANTED, ratios, strict=True))
+    return {
+        # And in Breakout, whose labels are due at the same steps.
+        "A2C from preferences / stock SB3": against_stock("a2c", "pong"),
+        "PPO from preferences / stock SB3": against_stock("ppo", "pong"),
+        "PPO, labels as in breakout / stock SB3": against_stock("ppo", "breakout"),
+        "predicting, share of A2C's time": figures["a2c predicting_share"],
+        "predicting, share of PPO's time": figures["ppo predicting_share"],
+    }
+
+
+def rewards_compared(figures: Figures) -> Figures:
+    """Those of the reward process."""
+    bare, one = figures["bare loop, 3 members"], figures["bare loop, 1 member"]
+    pairs_per_s = figures["round, 1 member, 2 threads"] / (2 * PONG.env.clip_length)
+    a_round = round_seconds(PONG, speeds("ppo", figures), PONG.label.budget // 2)
+    return {
+        "reward training round / bare loop": figures["round, 3 members"] / bare,
+        "three members / one member, in member-frames": 3 * bare / one,
+        "reward pairs a second / imitation's": pairs_per_s / IMITATION_PAIRS_PER_S,
+        "choosing queries, share of a round's time": figures["choosing a round's queries, s"]
+        / a_round,
+    }
+
+
+def measured(turns: Sequence[Figures], name: str) -> list[float]:
+    """In each turn that did."""
+    return [figures[name] for figures in turns if name in figures]
 
 
 def write(turns: Sequence[Figures], seconds: float) -> None:
@@ -352,7 +369,7 @@ def write(turns: Sequence[Figures], seconds: float) -> None:
         writer = csv.writer(file)
         writer.writerow(("what", "median", "each"))
         for name in turns[0]:
-            values = [figures[name] for figures in turns]
+            values = measured(turns, name)
             each = " ".join(f"{value:.4g}" for value in values)
             writer.writerow((name, f"{statistics.median(values):.4g}", each))
 

@@ -12,16 +12,21 @@ mode, after each fourth epoch up to the 32nd; and of the pairs that were fitted,
 that failed from one that does not carry over. Seeds 0 to 4, chosen beforehand: of weights, masks,
 minibatches and labels. Interquartile mean of the last with its 95% bootstrap interval.
 
-    python experiments/dropout_masks.py
+    python experiments/dropout_masks.py                       # all of it
+    python experiments/dropout_masks.py independent without   # a part: masks, and batch norm
+    python experiments/dropout_masks.py draw                  # the picture, from the CSV
 """
 
+import csv
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from pong_clips import better_by, compared, stored_clips
-from seeds import write_rows
+from seeds import RESULTS, write_rows
 
 from prefrl.compute import dtype_of, fast_format, keep_freed_memory
 from prefrl.config import RewardConfig
@@ -36,6 +41,7 @@ from prefrl.types import TaskSpaces
 LABELS, EPOCHS, EVERY = 500, 32, 4
 SEEDS = range(5)
 SIDE = RECIPES["pong"].config.env.image_size
+PARTS = list(itertools.product(("shared", "independent"), (True, False)))  # with batch norm?
 
 
 def fit(masks: str, batch_norm: bool, seed: int) -> dict[str, object]:
@@ -70,20 +76,51 @@ def fit(masks: str, batch_norm: bool, seed: int) -> dict[str, object]:
     return row
 
 
+def draw() -> None:
+    """The middle of the seeds, epoch by epoch, and each seed."""
+    with (RESULTS / "dropout_masks.csv").open(newline="", encoding="utf-8") as file:
+        file.readline()  # the command
+        rows = list(csv.DictReader(file))
+    figure, epochs = Figure(figsize=(7, 4), layout="constrained"), range(EVERY, EPOCHS + 1, EVERY)
+    axes = figure.add_subplot()
+    for i, (masks, batch_norm) in enumerate(PARTS):
+        of_these = np.array(
+            [
+                [float(row[f"epoch_{epoch}"]) for epoch in epochs]
+                for row in rows
+                if (row["masks"], row["batch_norm"]) == (masks, str(batch_norm))
+            ]
+        )
+        axes.plot(epochs, of_these.T, color=f"C{i}", alpha=0.25, linewidth=0.8)
+        middle = [interquartile_mean(values) for values in of_these.T]
+        axes.plot(epochs, middle, color=f"C{i}", label=named(masks, batch_norm))
+    axes.axhline(0.5, color="grey", linestyle=":", linewidth=0.8)
+    axes.set(xlabel="epochs", ylabel="unseen pairs called right")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    figure.savefig(RESULTS / "dropout_masks.png", dpi=150)
+
+
+def named(masks: str, batch_norm: bool) -> str:
+    """As the picture and the last line have it."""
+    return f"{masks} masks, {'' if batch_norm else 'no '}batch norm"
+
+
 def main() -> None:
+    arguments = sys.argv[1:]
+    if arguments == ["draw"]:
+        draw()
+        return
     torch.set_num_threads(1)
     keep_freed_memory()
-    rows = []
-    for masks, batch_norm in itertools.product(("shared", "independent"), (True, False)):
+    rows, command = [], " ".join(["python", f"experiments/{Path(__file__).name}", *arguments])
+    for masks, batch_norm in [(arguments[0], arguments[1] == "with")] if arguments else PARTS:
         of_these = [fit(masks, batch_norm, seed) for seed in SEEDS]
         rows += of_these
-        write_rows("dropout_masks", f"python experiments/{Path(__file__).name}", rows)
+        write_rows("_".join(["dropout_masks", *arguments]), command, rows)
         last = np.array([row[f"epoch_{EPOCHS}"] for row in of_these], np.float64)
         low, high = bootstrap_interval([last], np.random.default_rng(0))
-        print(
-            f"{masks} masks, {'' if batch_norm else 'no '}batch norm: "
-            f"{interquartile_mean(last):.3f} ({low:.3f} to {high:.3f})", flush=True,
-        )  # fmt: skip
+        middle = interquartile_mean(last)
+        print(f"{named(masks, batch_norm)}: {middle:.3f} ({low:.3f} to {high:.3f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from prefrl.metrics import read_metrics
 
 RESULTS = Path(__file__).parent / "results"
+POINTS = 100  # of a curve
 COLUMNS = (
     "seed", "status", "normalised_score", "true_return", "random_return", "best_possible",
     "labels", "labels_unused", "env_steps", "random_steps", "wall_s", "steps_per_s",
@@ -78,6 +79,12 @@ def training_curve(run: Path) -> list[dict[str, Any]]:
         for row in read_metrics(run / "metrics" / "policy.jsonl")
         if row.get("rollout/true_return") is not None
     ]
+
+
+def write_curve(name: str, command: str, run: Path) -> None:
+    """About a hundred points of a run's training curve, as `results/NAME_curve.csv`."""
+    curve = training_curve(run)
+    write_rows(f"{name}_curve", command, curve[:: max(1, len(curve) // POINTS)])
 
 
 def counts(result: Any) -> bool:

@@ -13,7 +13,7 @@ win, and what the two processes take from each other's caches.
 Hypotheses: convolutions and what prepares pixels for them take more than half of both processes;
 at best two cores make a third more steps than `speed.py` computes of a run.
 
-    python experiments/where_time_goes.py
+    GOMP_SPINCOUNT=20000 python experiments/where_time_goes.py
 """
 
 import statistics
@@ -31,8 +31,9 @@ from speed import PONG, gather, machine, make_trainer, read_labels
 from stable_baselines3.common.callbacks import BaseCallback
 from whole_run import random_steps, rounds
 
-from prefrl.compute import Placement, compute_on, fast_format, prepare
+from prefrl.compute import Placement, fast_format, prepare
 from prefrl.config import Config
+from prefrl.cores import compute_on
 from prefrl.labels.store import LabelStore
 from prefrl.policy.loop import make_recorder
 from prefrl.policy.model import ImageFeatures, build_model

@@ -1,13 +1,13 @@
 """Where and in which number format the networks compute."""
 
 import ctypes
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefrl.config import Config, ConfigError
+from prefrl.cores import compute_on
 
 if TYPE_CHECKING:
     import torch
@@ -79,22 +79,6 @@ class Placement:
         if self.predictor != self.policy:
             where += f", the predictor's on {self.predictor}"
         return f"{where}, convolutions (if any) in {str(self.autocast).removeprefix('torch.')}"
-
-
-def compute_on(cores: int) -> None:
-    """Let this process compute on so many cores, if it may use as many."""
-    import torch
-
-    threads = min(cores, usable_cores())
-    if threads != torch.get_num_threads():  # setting it anew empties oneDNN's caches
-        torch.set_num_threads(threads)
-
-
-def usable_cores() -> int:
-    """Fewer than the machine has, where the system keeps this process to some."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def without_gpu(config: Config) -> Config:

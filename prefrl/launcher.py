@@ -16,6 +16,7 @@ from typing import Any
 
 from prefrl.assignment import Assignment, PageAssignment
 from prefrl.config import Config
+from prefrl.cores import limit_spinning
 from prefrl.display import Display
 from prefrl.processes import page_process
 from prefrl.run_directory import RunDirectory
@@ -101,6 +102,7 @@ def launch(
         page: The label page to be served meanwhile; it waits for nobody, and nobody for it.
     """
     started = time.perf_counter()
+    limit_spinning()
     context = multiprocessing.get_context("spawn")
     stop, learned, core_is_free = (Flag() for _ in range(3))
     label = assignment.config.label

@@ -206,10 +206,11 @@ def _take_its_core(assignment: Assignment) -> Callable[[bool], None]:
 
     Not where people label: the page needs that core. Nor inline, where sums have one order.
     """
-    from prefrl.compute import compute_on
+    from prefrl.cores import SecondCore
 
     people = assignment.config.label.labeler == "human"
-    return lambda policy_waits: compute_on(2 if policy_waits and not people else 1)
+    core = SecondCore(lambda: not people)
+    return lambda policy_waits: core.take() if policy_waits else core.leave()
 
 
 def _reward_loop(

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from prefrl.compute import usable_cores
+from prefrl.cores import usable_cores
 from prefrl.run_directory import RunDirectory, write_bytes, write_json
 
 OURS = ("prefrl", "prefrl_envs", "labeler_ui")

@@ -1,6 +1,7 @@
 """How many cores each process of a run computes on."""
 
 import multiprocessing
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,11 +9,10 @@ import pytest
 from placements import ON_CPU
 from policy_side import FakeLink, Silent
 
-from prefrl import processes
+from prefrl import cores, processes
 from prefrl.config import Config, EnvConfig, PolicyConfig
+from prefrl.cores import LEFT_ALONE_S, SPINS, SecondCore, limit_spinning
 from prefrl.metrics import Metrics, Stopwatch
-from prefrl.policy import between_rollouts
-from prefrl.policy import loop as loop_module
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory
 from prefrl.wires import Flag, InlineLink, QueueToPolicy, QueueToReward, Wires
@@ -21,11 +21,11 @@ THREADS = """
 import sys, torch
 from pathlib import Path
 from types import SimpleNamespace
-from prefrl import compute, processes
+from prefrl import compute, cores, processes
 from prefrl.config import Config, LabelConfig
 
 compute.prepare(Config())
-compute.usable_cores = lambda: int(sys.argv[2])
+cores.usable_cores = lambda: int(sys.argv[2])
 label = LabelConfig(labeler=sys.argv[1])
 policy_waits = processes._take_its_core(SimpleNamespace(config=Config(label=label)))
 for waits in (False, True, True, False):
@@ -110,8 +110,8 @@ def test_on_the_true_reward_both_cores_are_the_policys(monkeypatch, reward, free
 
 def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp_path, monkeypatch):
     taken, free = [], iter([False, True, True])
-    for module in (between_rollouts, loop_module):
-        monkeypatch.setattr(module, "compute_on", taken.append)
+    monkeypatch.setattr(cores, "compute_on", taken.append)
+    monkeypatch.setattr(SecondCore, "_look_back", lambda self: None)
     link = FakeLink()
     link.core_is_free = lambda: next(free)
     config = Config(
@@ -130,3 +130,87 @@ def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp
     rollout = [1, *["step"] * 4]
     # It is evaluated on one, as it will be again from its checkpoint.
     assert taken == [*rollout, 1, *rollout, 2, *rollout, 2, 1]
+
+
+class Clock:
+    """Seconds that pass, and of how many cores they are this process's."""
+
+    def __init__(self) -> None:
+        self.perf, self.process = 100.0, 1.0
+
+    def perf_counter(self) -> float:
+        return self.perf
+
+    def process_time(self) -> float:
+        return self.process
+
+    def go_on(self, seconds: float, of_cores: float) -> None:
+        self.perf += seconds
+        self.process += seconds * of_cores
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(cores, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    threads: list[int] = []
+    monkeypatch.setattr(cores, "compute_on", threads.append)
+    return threads
+
+
+def stretches(core: SecondCore, clock: Clock, n: int, got: float) -> None:
+    """Stretches of 0.4 s in which the process takes the second core, with as long between them."""
+    for _ in range(n):
+        core.take()
+        clock.go_on(0.4, got)
+        core.leave()
+        clock.go_on(0.4, 1.0)
+
+
+def test_a_second_core_that_is_really_there_is_kept(clock, threads):
+    stretches(SecondCore(lambda: True), clock, 50, got=1.7)
+    assert threads == [2, 1] * 50
+
+
+def test_a_second_core_that_something_else_computes_on_is_left_alone_for_a_while(clock, threads):
+    core = SecondCore(lambda: True)
+    stretches(core, clock, 3, got=1.3)  # more than a second, in parts
+    stretches(core, clock, 10, got=1.0)
+    assert threads == [2, 1] * 3 + [1, 1] * 10
+    clock.go_on(LEFT_ALONE_S, 1.0)
+    stretches(core, clock, 10, got=1.8)
+    assert threads[26:] == [2, 1] * 10
+
+
+def test_the_run_s_own_other_process_is_no_reason_to_leave_a_core_alone(clock, threads):
+    free = [True]
+    core = SecondCore(lambda: free[0])
+    for _ in range(10):
+        core.take()
+        clock.go_on(2.0, 1.0)
+        free[0] = False  # it came back meanwhile
+        core.leave()
+        free[0] = True
+    assert threads == [2, 1] * 10
+
+
+def test_a_core_taken_again_and_again_is_judged_too(clock, threads):
+    core = SecondCore(lambda: True)
+    for _ in range(5):  # as the reward process does, between minibatches
+        core.take()
+        clock.go_on(0.6, 1.0)
+    assert threads == [2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("told", "spins"), [(None, str(SPINS)), ("7", "7")])
+def test_threads_that_wait_sleep_soon_unless_told_otherwise(monkeypatch, told, spins):
+    monkeypatch.setenv("GOMP_SPINCOUNT", told or "")
+    if told is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    limit_spinning()
+    assert os.environ["GOMP_SPINCOUNT"] == spins

@@ -31,6 +31,7 @@ LAYERS = [
         "recipes",
         "atari_recipes",
         "compute",
+        "cores",
         "keypoints",
         "pixels",
         "statistics",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
-from prefrl.compute import compute_on
 from prefrl.config import Config
+from prefrl.cores import SecondCore
 from prefrl.link import Reporter
 from prefrl.metrics import Metrics, correlation, entering, peak_memory, process_memory
 from prefrl.pixels import newest_frames
@@ -58,8 +58,7 @@ class BetweenRollouts(BaseCallback):
         reporter: Who is told how far we are.
         save: Writes the policy as a checkpoint of this name.
         stopped: Asked at each step.
-        core_is_free: Whether what comes between two rollouts can have a second core. Within one,
-            the games have what is free.
+        second_core: For what comes between two rollouts. Within one, the games have what is free.
     """
 
     def __init__(
@@ -72,12 +71,12 @@ class BetweenRollouts(BaseCallback):
         reporter: Reporter,
         save: Callable[[str], None],
         stopped: Callable[[], bool],
-        core_is_free: Callable[[], bool],
+        second_core: SecondCore,
     ) -> None:
         super().__init__()
         self.config, self.reward, self.recorder = config, reward, recorder
         self._random_steps, self._metrics, self._reporter = random_steps, metrics, reporter
-        self._save, self._stopped, self._core_is_free = save, stopped, core_is_free
+        self._save, self._stopped, self._second_core = save, stopped, second_core
         self._returns: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._best = float("-inf")
         self._predicted = np.zeros(recorder.num_envs)  # return so far of the open episodes
@@ -94,6 +93,7 @@ class BetweenRollouts(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         recorder = self.recorder
+        self._second_core.leave()
         if self._trained_since is not None:
             recorder.stopwatch.add("update", time.perf_counter() - self._trained_since)
         with recorder.stopwatch("pause"):
@@ -104,7 +104,6 @@ class BetweenRollouts(BaseCallback):
         self.model.ent_coef = self._ent_coef  # type: ignore[attr-defined]
         recorder.rollout.clear()
         self._standardise_pixels()
-        compute_on(1)
         self._rollout_since = time.perf_counter()
 
     def _on_step(self) -> bool:
@@ -113,7 +112,7 @@ class BetweenRollouts(BaseCallback):
     def _on_rollout_end(self) -> None:
         recorder = self.recorder
         recorder.stopwatch.add("rollout", time.perf_counter() - self._rollout_since)
-        compute_on(2 if self._core_is_free() else 1)
+        self._second_core.take()
         values: dict[str, float] = {}
         if self.config.reward == "learned":
             with recorder.stopwatch("predict"):

@@ -14,8 +14,9 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from prefrl.compute import Placement, compute_on
+from prefrl.compute import Placement
 from prefrl.config import Config
+from prefrl.cores import SecondCore
 from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics
 from prefrl.policy.between_rollouts import BetweenRollouts, ToMetrics
@@ -97,15 +98,16 @@ class PolicyLoop:
             if self.recorder.studio is not None:
                 self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
-            self.model.learn(to_learn, callback=self._between_rollouts())
-            compute_on(1)  # as saved policies do: they are evaluated to the same numbers
+            second_core = SecondCore(self._link.core_is_free)
+            self.model.learn(to_learn, callback=self._between_rollouts(second_core))
+            second_core.leave()  # as saved policies do: they are evaluated to the same numbers
             self.learning_ended_at = time.perf_counter()
         self.save("last")
 
-    def _between_rollouts(self) -> BetweenRollouts:
+    def _between_rollouts(self, second_core: SecondCore) -> BetweenRollouts:
         return BetweenRollouts(
             self.config, self.reward, self.recorder, self.random_steps, self.metrics,
-            self.reporter, self.save, self.stopped, self._link.core_is_free,
+            self.reporter, self.save, self.stopped, second_core,
         )  # fmt: skip
 
     def save(self, name: str) -> None:

@@ -1,0 +1,86 @@
+"""How many processor cores a process of a run computes on."""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+
+# Turns a thread of libgomp waits for the others by asking again and again, before it sleeps: a
+# third of a millisecond, longer than the pause between two operations. By itself it takes 300,000,
+# and has the core all that time: two runs beside each other made a third of their steps, and the
+# threads on which games play waited too. Source: experiments/LOG.md.
+SPINS = 20_000
+# Of two cores: a run that has them to itself gets 1.7 to 1.9, one beside another at most 1.3.
+SHARED = 1.5
+JUDGED_S = 1.0  # over at least so long
+LEFT_ALONE_S = 30.0
+
+
+def limit_spinning() -> None:
+    """For processes started from now on, unless the user decided otherwise."""
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+
+
+def usable_cores() -> int:
+    """Fewer than the machine has, where the system keeps this process to some."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def compute_on(cores: int) -> None:
+    """Let this process compute on so many cores, if it may use as many."""
+    import torch
+
+    threads = min(cores, usable_cores())
+    if threads != torch.get_num_threads():  # setting it anew empties oneDNN's caches
+        torch.set_num_threads(threads)
+
+
+class SecondCore:
+    """A second core for this process, while the run's other process leaves its own.
+
+    Threads that wait for each other are slow where something else computes on their cores, and
+    slow that down: another run, say. So what this process got of the two is watched, and where
+    that is too little it keeps to one for a while.
+
+    Args:
+        is_free: Whether the run has no other use for it.
+    """
+
+    def __init__(self, is_free: Callable[[], bool]) -> None:
+        self._is_free = is_free
+        self._taken_at: tuple[float, float] | None = None
+        self._passed = self._computed = 0.0  # seconds: on the clock, and of all threads
+        self._not_before = -math.inf
+
+    def take(self) -> None:
+        """Compute on two cores if there are two to be had, else on one."""
+        self._look_back()
+        if self._is_free() and time.perf_counter() >= self._not_before:
+            compute_on(2)
+            self._taken_at = time.perf_counter(), time.process_time()
+        else:
+            compute_on(1)
+
+    def leave(self) -> None:
+        """Compute on one."""
+        self._look_back()
+        compute_on(1)
+
+    def _look_back(self) -> None:
+        """Do without it for a while, if it was shared with something that is not of this run."""
+        if self._taken_at is None:
+            return
+        (passed, computed), self._taken_at = self._taken_at, None
+        if not self._is_free():
+            return  # it may have been the run's own other process
+        now = time.perf_counter()
+        self._passed += now - passed
+        self._computed += time.process_time() - computed
+        if self._passed < JUDGED_S:
+            return
+        if self._computed < SHARED * self._passed:
+            self._not_before = now + LEFT_ALONE_S
+        self._passed = self._computed = 0.0

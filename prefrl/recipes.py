@@ -87,7 +87,7 @@ RECIPES: Mapping[str, Recipe] = {
             total_timesteps=50_000,
         ),
         "swing the pendulum up and hold it",
-        "-200 from 200 labels by 4 of 5 seeds",
+        "-200 from 200 labels by 5 of 5 seeds",
     ),
     "cartpole": Recipe(
         replace(

@@ -9,17 +9,20 @@ from collections.abc import Callable
 # Turns a thread of libgomp waits for the others by asking again and again, before it sleeps: a
 # third of a millisecond, longer than the pause between two operations. By itself it takes 300,000,
 # and has the core all that time: two runs beside each other made a third of their steps, and the
-# threads on which games play waited too. Source: experiments/LOG.md.
+# threads on which games play waited too. Other systems have another library, which asks nobody.
+# Source: experiments/LOG.md.
 SPINS = 20_000
 # Of two cores: a run that has them to itself gets 1.7 to 1.9, one beside another at most 1.3.
 SHARED = 1.5
-JUDGED_S = 1.0  # over at least so long
-LEFT_ALONE_S = 30.0
+# Over at least so long: the run's own other process can take it back unseen for a second or two.
+JUDGED_S = 4.0
+LEFT_ALONE_S = 60.0
 
 
 def limit_spinning() -> None:
     """For processes started from now on, unless the user decided otherwise."""
-    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def usable_cores() -> int:
@@ -46,7 +49,7 @@ class SecondCore:
     that is too little it keeps to one for a while.
 
     Args:
-        is_free: Whether the run has no other use for it.
+        is_free: Whether the run has no other use for it: no other process, no people.
     """
 
     def __init__(self, is_free: Callable[[], bool]) -> None:

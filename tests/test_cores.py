@@ -9,9 +9,9 @@ import pytest
 from placements import ON_CPU
 from policy_side import FakeLink, Silent
 
-from prefrl import cores, processes
+from prefrl import cores, launcher, processes
 from prefrl.config import Config, EnvConfig, PolicyConfig
-from prefrl.cores import LEFT_ALONE_S, SPINS, SecondCore, limit_spinning
+from prefrl.cores import JUDGED_S, LEFT_ALONE_S, SPINS, SecondCore, limit_spinning
 from prefrl.metrics import Metrics, Stopwatch
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory
@@ -125,9 +125,10 @@ def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp
         )  # fmt: skip
         within = loop.venv.step
         loop.venv.step = lambda actions: taken.append("step") or within(actions)
+        loop.reward.wait_for_overdue_labels = lambda: taken.append("wait")
         loop.learn()
     loop.venv.close()
-    rollout = [1, *["step"] * 4]
+    rollout = [1, "wait", *["step"] * 4]  # what it waits is not taken for a core that is shared
     # It is evaluated on one, as it will be again from its checkpoint.
     assert taken == [*rollout, 1, *rollout, 2, *rollout, 2, 1]
 
@@ -164,12 +165,12 @@ def threads(monkeypatch):
 
 
 def stretches(core: SecondCore, clock: Clock, n: int, got: float) -> None:
-    """Stretches of 0.4 s in which the process takes the second core, with as long between them."""
+    """Stretches of a second in which the process takes the second core, with as long between."""
     for _ in range(n):
         core.take()
-        clock.go_on(0.4, got)
+        clock.go_on(1, got)
         core.leave()
-        clock.go_on(0.4, 1.0)
+        clock.go_on(1, 1.0)
 
 
 def test_a_second_core_that_is_really_there_is_kept(clock, threads):
@@ -179,12 +180,14 @@ def test_a_second_core_that_is_really_there_is_kept(clock, threads):
 
 def test_a_second_core_that_something_else_computes_on_is_left_alone_for_a_while(clock, threads):
     core = SecondCore(lambda: True)
-    stretches(core, clock, 3, got=1.3)  # more than a second, in parts
-    stretches(core, clock, 10, got=1.0)
-    assert threads == [2, 1] * 3 + [1, 1] * 10
-    clock.go_on(LEFT_ALONE_S, 1.0)
+    stretches(core, clock, int(JUDGED_S), got=1.3)
+    assert threads == [2, 1] * int(JUDGED_S)
+    threads.clear()
+    stretches(core, clock, int(LEFT_ALONE_S / 2), got=1.0)
+    assert threads == [1, 1] * int(LEFT_ALONE_S / 2)
+    threads.clear()
     stretches(core, clock, 10, got=1.8)
-    assert threads[26:] == [2, 1] * 10
+    assert threads == [2, 1] * 10
 
 
 def test_the_run_s_own_other_process_is_no_reason_to_leave_a_core_alone(clock, threads):
@@ -192,7 +195,7 @@ def test_the_run_s_own_other_process_is_no_reason_to_leave_a_core_alone(clock, t
     core = SecondCore(lambda: free[0])
     for _ in range(10):
         core.take()
-        clock.go_on(2.0, 1.0)
+        clock.go_on(2 * JUDGED_S, 1.0)
         free[0] = False  # it came back meanwhile
         core.leave()
         free[0] = True
@@ -203,14 +206,31 @@ def test_a_core_taken_again_and_again_is_judged_too(clock, threads):
     core = SecondCore(lambda: True)
     for _ in range(5):  # as the reward process does, between minibatches
         core.take()
-        clock.go_on(0.6, 1.0)
+        clock.go_on(JUDGED_S / 2, 1.0)
     assert threads == [2, 2, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("told", "spins"), [(None, str(SPINS)), ("7", "7")])
+@pytest.mark.parametrize(
+    ("told", "spins"),
+    [
+        ({}, str(SPINS)),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, None),
+    ],
+)
 def test_threads_that_wait_sleep_soon_unless_told_otherwise(monkeypatch, told, spins):
-    monkeypatch.setenv("GOMP_SPINCOUNT", told or "")
-    if told is None:
-        monkeypatch.delenv("GOMP_SPINCOUNT")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what is set meanwhile is undone
+        monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
     limit_spinning()
-    assert os.environ["GOMP_SPINCOUNT"] == spins
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_the_processes_of_a_run_are_started_so(monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(launcher, "limit_spinning", lambda: said.append("limited"))
+    assignment = SimpleNamespace(config=Config(), run_path=tmp_path)
+    launcher.launch({}, assignment, None, launcher.Outcome())  # type: ignore[arg-type]
+    assert said == ["limited"]

@@ -52,7 +52,8 @@ class RewardLoop:
         link: To the policy.
         metrics: Where figures go.
         reporter: Who is told how far we are.
-        policy_waits: Told again and again whether the policy does, whose core is free then.
+        policy_waits: Told within whatever takes long whether the policy waits, whose core is free
+            then; and that it does not, as soon as that is done.
     """
 
     def __init__(
@@ -147,7 +148,6 @@ class RewardLoop:
             self.clips_received += 2  # those that came before too: the policy counts them
             if clips:
                 self.trainer.observe(clips)
-        self._policy_waits(self._policy_state().waits)
         return bool(pairs)
 
     def _ask(self) -> bool:
@@ -166,6 +166,7 @@ class RewardLoop:
     def _while_choosing(self) -> None:
         """Predicting for many candidates takes seconds."""
         self.link.leave_core(False)
+        self._policy_waits(self._policy_state().waits)
         self.trainer.go_on_or_stop()
 
     def _policy_state(self) -> PolicyState:
@@ -225,6 +226,7 @@ class RewardLoop:
         """
         self.trainer.go_on_or_stop()
         self._receive()
+        self._policy_waits(self._policy_state().waits)
         if time.monotonic() - self._given_back_at > GIVE_BACK_EVERY_S:
             give_back_freed_memory()
             self._given_back_at = time.monotonic()
@@ -260,6 +262,7 @@ class RewardLoop:
 
     def leave_core(self) -> None:
         """There is nothing to do. Where people label their page needs the core."""
+        self._policy_waits(False)
         self.link.leave_core(self.labeler is not None)
 
     def save(self, snapshot: RewardSnapshot) -> None:

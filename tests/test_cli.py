@@ -178,7 +178,7 @@ def test_the_version_is_one_line(capsys):
         ("train pendulum --labels 8", "10 are needed"),
         ("gather pendulum --labels 8", "10 are needed"),
         ("train pendulum --total-timesteps 100", "--total-timesteps 100"),
-        ("train pendulum --reward true --total-timesteps 100", "one rollout of 512"),
+        ("train pendulum --reward true --total-timesteps 100", "one rollout of 800"),
         ("train pendulum --reward true --labels-from x", "no --labels-from, no --reward-from"),
         ("train pendulum --labels-from no-run", "no-run is no run"),
         ("train pendulum --reward-from no-run", "no-run is no run"),

@@ -114,6 +114,7 @@ def test_answers_survive_the_server_s_death_and_a_reload_and_arrive_once(run, se
 
 
 # The pair on the screen and the next three, each two pictures.
+CONFIRMED = "() => !Object.keys(localStorage).some((key) => key.includes(':outbox:'))"
 PREFETCHED = """() => performance.getEntriesByType("resource")
     .filter((entry) => entry.name.endsWith(".png") && entry.responseEnd).length >= 8"""
 
@@ -250,6 +251,7 @@ def test_the_end_of_a_run_is_said_and_no_alarm(run, server, open_page, doing, wo
         page.wait_for_selector(READY)
         page.keyboard.press("ArrowLeft")
     expect(page.locator("#vacancy")).to_have_text("All answers are given. Thank you.")
+    page.wait_for_function(CONFIRMED)  # an answer can be counted before the browser is told so
     server.kill()
     expect(page.locator("#vacancy")).to_contain_text(f"All answers are given, {words}")
     expect(page.locator("#activity")).to_have_text(activity)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 # Turns a thread of libgomp waits for the others by asking again and again, before it sleeps: a
 # third of a millisecond, longer than the pause between two operations. By itself it takes 300,000,
 # and has the core all that time: two runs beside each other made a third of their steps, and the
-# threads on which games play waited too. Other systems have another library, which asks nobody.
+# threads on which games play waited too. Where torch comes with another library it is not told.
 # Source: experiments/LOG.md.
 SPINS = 20_000
 # Of two cores: a run that has them to itself gets 1.7 to 1.9, one beside another at most 1.3.

@@ -69,8 +69,8 @@ RECIPES: Mapping[str, Recipe] = {
             env=EnvConfig(id="Pendulum-v1", clip_length=30),
             policy=PolicyConfig(
                 # Many passes over few steps: 50,000 are not much for PPO. A rollout holds whole
-                # episodes, which all environments begin at once: some of 128 steps
-                # show little but a pendulum that stands, and the policy may forget the swing.
+                # episodes, which all environments begin at once: some of 128 steps show little
+                # but a pendulum that stands, and the policy may forget the swing.
                 n_envs=4, n_steps=200, batch_size=100, n_epochs=15, learning_rate=1e-3,
                 learning_rate_end=0.0, gamma=0.97, gae_lambda=0.9, activation="relu",
                 ent_coef=0.0, ent_coef_end=0.0,

@@ -113,8 +113,8 @@ def test_answers_survive_the_server_s_death_and_a_reload_and_arrive_once(run, se
     assert len(run.store.labels()) == 2
 
 
-# The pair on the screen and the next three, each two pictures.
 CONFIRMED = "() => !Object.keys(localStorage).some((key) => key.includes(':outbox:'))"
+# The pair on the screen and the next three, each two pictures.
 PREFETCHED = """() => performance.getEntriesByType("resource")
     .filter((entry) => entry.name.endsWith(".png") && entry.responseEnd).length >= 8"""
 

@@ -53,7 +53,7 @@ export class Pairs {
   async restore(pair) {
     this.#answered.delete(pair.query);
     const restored = { ...pair, films: undefined };
-    this.#queue.unshift(restored);
+    this.#queue = [restored, ...this.#queue];
     await this.#decode(restored);
   }
 
@@ -68,17 +68,21 @@ export class Pairs {
   async #lease() {
     const n = Math.min(MOST_PAIRS, Math.max(AHEAD + 1, this.#queue.length));
     const unsent = this.#outbox.queries;
+    const asked = this.#queue;
     const { pairs, status } = await request("/api/leases", { session: this.#session, n });
-    this.#keep(new Set([...unsent, ...this.#outbox.queries, ...pairs.map((pair) => pair.query)]));
+    this.#dropLost(asked, new Set([...unsent, ...pairs.map((pair) => pair.query)]));
     this.#takeIn(pairs);
     this.#onStatus(status);
     this.#onChange();
   }
 
-  /** Drops the others: someone else has them now. What the server did not know of was unsent. */
-  #keep(queries) {
-    for (const pair of [...this.#queue]) {
-      if (!queries.has(pair.query)) this.#drop(pair);
+  /**
+   * Drops of the pairs asked for those that someone else has now: not lent, and nothing unsent was
+   * about them. Pairs restored since are others, of which the server could not say anything.
+   */
+  #dropLost(asked, kept) {
+    for (const pair of asked) {
+      if (!kept.has(pair.query)) this.#drop(pair);
     }
   }
 
@@ -86,7 +90,7 @@ export class Pairs {
     const known = new Set(this.#queue.map((pair) => pair.query));
     for (const pair of pairs) {
       if (known.has(pair.query) || this.#answered.has(pair.query)) continue;
-      this.#queue.push(pair);
+      this.#queue = [...this.#queue, pair];
       this.#decode(pair);
     }
   }

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from prefrl.run_status import StatusFile
 from prefrl.types import Label
 
+CONFIRMED = "() => !Object.keys(localStorage).some((key) => key.includes(':outbox:'))"
 
 def test_a_person_opens_the_link_practises_and_answers_by_key_and_button(run, server, open_page):
     page = open_page(practised=False)
@@ -51,6 +52,24 @@ def test_undo_goes_back_ten_answers_even_after_a_reload(run, open_page):
     page.keyboard.press("ArrowUp")
     wait_until(lambda: run.store.counts().by_answer["equal"] == 1)
     assert shown(page) == given[1]
+
+
+def test_undo_stands_even_if_pairs_that_were_asked_for_before_it_come_after_it(run, open_page):
+    page = open_page()
+    query = press(page, "ArrowLeft")
+    page.wait_for_function(CONFIRMED)
+    page.wait_for_load_state("networkidle")
+    held = []
+    page.route("**/api/leases", lambda route: held.append((route, route.fetch())), times=1)
+    page.evaluate("dispatchEvent(new Event('pageshow'))")
+    wait_until(lambda: page.wait_for_timeout(20) or bool(held))
+    page.keyboard.press("Backspace")
+    page.wait_for_function(CONFIRMED)
+    route, response = held[0]
+    with page.expect_response("**/api/leases"):
+        route.fulfill(response=response)
+    page.wait_for_load_state("networkidle")
+    assert shown(page) == query
 
 
 def test_undo_pressed_twenty_times_goes_back_as_far_as_it_can(run, open_page):
@@ -113,7 +132,6 @@ def test_answers_survive_the_server_s_death_and_a_reload_and_arrive_once(run, se
     assert len(run.store.labels()) == 2
 
 
-CONFIRMED = "() => !Object.keys(localStorage).some((key) => key.includes(':outbox:'))"
 # The pair on the screen and the next three, each two pictures.
 PREFETCHED = """() => performance.getEntriesByType("resource")
     .filter((entry) => entry.name.endsWith(".png") && entry.responseEnd).length >= 8"""

@@ -1,5 +1,6 @@
 """A run that was never trained, with pairs of synthetic films to label."""
 
+import functools
 import json
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from prefrl.config import Config, LabelConfig
 from prefrl.config_file import to_dict
 from prefrl.labels.desk import LabelDesk
-from prefrl.labels.sheets import make_sheets
+from prefrl.labels.sheets import Sheets, make_sheets
 from prefrl.labels.store import LabelStore
 from prefrl.run_directory import RunDirectory, write_json
 from prefrl.types import Clip, Film, Query
@@ -63,7 +64,7 @@ def add_pairs(store: LabelStore, numbers: range, size: tuple[int, int] = (210, 1
         for side in (0, 1):
             clip = make_clip(2 * number + side)
             clips[clip.id] = clip
-            sheets[clip.id] = make_sheets(Film(make_frames(2 * number + side, size), 15.0))
+            sheets[clip.id] = film_sheets(2 * number + side, size)
             pair.append(clip.id)
         queries.append(Query(*pair, env_step=number, snapshot_version=3))
     store.add_queries(queries, clips, sheets)
@@ -79,6 +80,11 @@ def make_clip(seed: int) -> Clip:
         true_rewards=np.full(LENGTH, 7654.321, np.float32),
         env_step=seed,
     )
+
+
+@functools.cache  # drawing and compressing them is most of what a test of the page waits for
+def film_sheets(seed: int, size: tuple[int, int]) -> Sheets:
+    return make_sheets(Film(make_frames(seed, size), 15.0))
 
 
 def make_frames(seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ LONG = (
     "test_label_page",
     "test_pixels_learned",
     "test_pong_clips",
-    "test_runs",
+    "test_kinds_of_run",
     "test_browser_flow",
 )
 

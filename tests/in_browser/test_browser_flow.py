@@ -12,6 +12,7 @@ from prefrl.types import Label
 
 CONFIRMED = "() => !Object.keys(localStorage).some((key) => key.includes(':outbox:'))"
 
+
 def test_a_person_opens_the_link_practises_and_answers_by_key_and_button(run, server, open_page):
     page = open_page(practised=False)
     assert page.url == f"{server.address}/"

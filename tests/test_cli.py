@@ -201,6 +201,7 @@ def test_a_complaint_is_one_line_whatever_the_terminal_can_draw(encoding, run_py
     for arguments, said in (
         (("train", "pendulum", "--polcy.n-steps", "3"), "did you mean --policy.n-steps?"),
         (("train", "pendulum", "--seed", "one"), "expected a whole number, got 'one'"),
+        (("train", "pong", "--labels", "8"), "10 are needed"),  # ALE would greet first
     ):
         ended = run_python(code, *arguments, PYTHONIOENCODING=encoding)
         assert ended.returncode == 2

@@ -18,6 +18,7 @@ MAX_FRAMES = 108_000  # half an hour of play at 60 frames a second; source: ALE'
 SCREEN = (210, 160)  # rows and columns of all games below
 
 gymnasium.register_envs(ale_py)
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no greetings before a line of ours
 
 
 @dataclass(frozen=True)

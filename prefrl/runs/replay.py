@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import ale_py
 import cv2
 import numpy as np
 import torch
@@ -154,7 +153,6 @@ def play(
     config = trained.config
     check_can_be_filmed(config.env, "there is nothing to see")
     seed = evaluation_seed(config) if seed is None else seed
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no greetings
     # Of Atari's two forms the Python one, which has a single game and its screen.
     env = dataclasses.replace(config.env, atari_backend="sb3")
     venv = make_vec_env(env, 1, seed, films=True)

@@ -14,9 +14,10 @@ asked before the policy learned (20.55, 20.50). Tried since: seeds 13 to 15 with
 (20.05, 20.60, 14.40), which is why there are two.
 
 For each run: labels, steps and minutes at which the mean of the last 20 training episodes first
-reached 0, 10 and 18, and the steps from which on it was never below again (not yet written when the
-reported runs were made, nor was the curve, `NAME_curve.csv`). Empty where it never did. And the
-memory that the two processes held in the middle and at the end of their work.
+reached 0, 10 and 18, and from which on it was never below again (`held`; seeds 8 to 10 have the
+steps alone, and the rest in their curves, `NAME_curve.csv`; the runs from fewer labels and on the
+true reward have neither). Empty where it never did. And the memory that the two processes held in
+the middle and at the end of their work.
 
     python experiments/pong.py              # all of it, three and a half hours
     python experiments/pong.py 5500 8       # a part: a number of labels, or `true`, and a seed
@@ -40,14 +41,10 @@ def reached(run: Path) -> dict[str, Any]:
     for score in SCORES:
         first = next((point for point in curve if point["true_return"] >= score), None)
         below = [i for i, point in enumerate(curve) if point["true_return"] < score]
-        held = curve[below[-1] + 1 :] if below else curve
-        labels = first and first["labels"]
-        found |= {
-            f"labels_at_{score}": labels and int(labels),
-            f"steps_at_{score}": first and first["env_steps"],
-            f"minutes_at_{score}": first and first["minutes"],
-            f"steps_held_{score}": held[0]["env_steps"] if held else None,
-        }
+        held = next(iter(curve[below[-1] + 1 :] if below else curve), None)
+        for name, point in (("at", first), ("held", held)):
+            for what in ("labels", "env_steps", "minutes"):
+                found[f"{what.removeprefix('env_')}_{name}_{score}"] = point and point[what]
     return found
 
 

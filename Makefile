@@ -13,7 +13,7 @@ help:
 	@echo "make demo     train on the simplest task, about a minute"
 	@echo "make test     format, lint, types and tests, in Debian's Chromium too; 20 to 25 minutes"
 	@echo "make coverage which branches of the code the tests reach"
-	@echo "make bench    Pong's speed beside stock Stable-Baselines3; 13 minutes, without bfloat16 25"
+	@echo "make bench    Pong's speed beside stock Stable-Baselines3; some 13 minutes, without bfloat16 25"
 	@echo "make lint     the first three of these"
 	@echo "make clean    remove .venv and caches; runs/ stays"
 	@echo "Another interpreter: make install PYTHON=python3.12"

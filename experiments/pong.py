@@ -43,8 +43,12 @@ def reached(run: Path) -> dict[str, Any]:
         below = [i for i, point in enumerate(curve) if point["true_return"] < score]
         held = next(iter(curve[below[-1] + 1 :] if below else curve), None)
         for name, point in (("at", first), ("held", held)):
-            for what in ("labels", "env_steps", "minutes"):
-                found[f"{what.removeprefix('env_')}_{name}_{score}"] = point and point[what]
+            labels = point and point["labels"]
+            found |= {
+                f"labels_{name}_{score}": labels and int(labels),
+                f"steps_{name}_{score}": point and point["env_steps"],
+                f"minutes_{name}_{score}": point and point["minutes"],
+            }
     return found
 
 

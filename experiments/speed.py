@@ -13,8 +13,8 @@ measured) beside the bare loop of the same network on a batch that lies ready; o
 three; pairs a second of one member on both cores, beside the 8.5 of `imitation`'s default network,
 which sees 84x84.
 
-All of it in turn, five times, rewards in the first and the last turn; each turn's ratios, and the
-median of them, as the speed of a machine swings.
+All of it in turn, five times, rewards in the first and the last turn (those between take the
+first's); each turn's ratios, and the median of them, as the speed of a machine swings.
 
 Hypotheses: policies at least 2.0 times as fast; rounds at least 75% of the bare loop; three members
 at least 90% of one, counted in frames times members; at least 30 times as many pairs; predicting

@@ -34,6 +34,13 @@ export class Outbox {
     return new Set(this.#keys().map((key) => read(key)?.body.query));
   }
 
+  /** Queries of which the newest entry is an answer: after a reload nothing else remembers them. */
+  get answered() {
+    const paths = new Map();
+    for (const entry of this.#keys().map(read)) paths.set(entry?.body.query, entry?.path);
+    return new Set([...paths.keys()].filter((query) => paths.get(query) === "/api/answers"));
+  }
+
   add(path, body) {
     this.#stamp = Math.max(Date.now(), this.#stamp + 1);
     const key = `${this.#prefix}${this.#stamp}:${body.id}`;

@@ -15,7 +15,7 @@ export class Pairs {
   #outbox;
   #onChange;
   #onStatus;
-  #queue = [];
+  #queue = []; // never changed in place: `#lease` keeps what it was
   #answered = new Set();
   #filling = null;
   #fillAgain = false;
@@ -66,30 +66,32 @@ export class Pairs {
   }
 
   async #lease() {
-    const n = Math.min(MOST_PAIRS, Math.max(AHEAD + 1, this.#queue.length));
+    const held = this.#queue;
     const unsent = this.#outbox.queries;
-    const asked = this.#queue;
+    const known = new Set([...unsent, ...held.map((pair) => pair.query)]);
+    const n = Math.min(MOST_PAIRS, Math.max(AHEAD + 1, known.size));
     const { pairs, status } = await request("/api/leases", { session: this.#session, n });
-    this.#dropLost(asked, new Set([...unsent, ...pairs.map((pair) => pair.query)]));
+    this.#dropLost(held, new Set([...unsent, ...pairs.map((pair) => pair.query)]));
     this.#takeIn(pairs);
     this.#onStatus(status);
     this.#onChange();
   }
 
   /**
-   * Drops of the pairs asked for those that someone else has now: not lent, and nothing unsent was
-   * about them. Pairs restored since are others, of which the server could not say anything.
+   * Of the pairs that were held when the request left, drops those that were neither lent nor
+   * unsent. A pair restored since is a new object, and the next response judges it.
    */
-  #dropLost(asked, kept) {
-    for (const pair of asked) {
+  #dropLost(held, kept) {
+    for (const pair of held) {
       if (!kept.has(pair.query)) this.#drop(pair);
     }
   }
 
   #takeIn(pairs) {
-    const known = new Set(this.#queue.map((pair) => pair.query));
+    const here = this.#queue.map((pair) => pair.query);
+    const settled = new Set([...here, ...this.#answered, ...this.#outbox.answered]);
     for (const pair of pairs) {
-      if (known.has(pair.query) || this.#answered.has(pair.query)) continue;
+      if (settled.has(pair.query)) continue;
       this.#queue = [...this.#queue, pair];
       this.#decode(pair);
     }

@@ -55,22 +55,42 @@ def test_undo_goes_back_ten_answers_even_after_a_reload(run, open_page):
     assert shown(page) == given[1]
 
 
-def test_undo_stands_even_if_pairs_that_were_asked_for_before_it_come_after_it(run, open_page):
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_undo_stands_even_if_pairs_asked_for_before_it_come_after_it(open_page, answered_first):
     page = open_page()
-    query = press(page, "ArrowLeft")
-    page.wait_for_function(CONFIRMED)
     page.wait_for_load_state("networkidle")
     held = []
-    page.route("**/api/leases", lambda route: held.append((route, route.fetch())), times=1)
-    page.evaluate("dispatchEvent(new Event('pageshow'))")
-    wait_until(lambda: page.wait_for_timeout(20) or bool(held))
+
+    def ask_for_pairs() -> None:
+        page.route("**/api/leases", lambda route: held.append((route, route.fetch())), times=1)
+        page.evaluate("dispatchEvent(new Event('pageshow'))")
+        wait_until(lambda: page.wait_for_timeout(20) or bool(held))
+
+    if not answered_first:
+        ask_for_pairs()
+    query = press(page, "ArrowLeft")
+    page.wait_for_function(CONFIRMED)
+    if answered_first:
+        page.wait_for_load_state("networkidle")
+        ask_for_pairs()
     page.keyboard.press("Backspace")
     page.wait_for_function(CONFIRMED)
     route, response = held[0]
-    with page.expect_response("**/api/leases"):
+    with page.expect_request("**/api/leases"):  # the page asks anew once it has dealt with this
         route.fulfill(response=response)
-    page.wait_for_load_state("networkidle")
     assert shown(page) == query
+
+
+def test_a_pair_whose_answer_is_unsent_does_not_come_again_after_a_reload(run, open_page):
+    page = open_page()
+    page.route("**/api/answers", lambda route: route.abort())
+    query = press(page, "ArrowLeft")
+    expect(page.locator("#unsaved")).to_contain_text("1 answer is not saved yet")
+    page.reload()
+    page.wait_for_selector(READY)
+    assert shown(page) != query
+    page.unroute("**/api/answers")
+    wait_until(lambda: [label.query_id for label in run.store.labels()] == [query])
 
 
 def test_undo_pressed_twenty_times_goes_back_as_far_as_it_can(run, open_page):

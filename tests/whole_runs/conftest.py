@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from run_command import PREFRL, SECRET, MakeRun, Prefrl, Run
+from run_command import SECRET, MakeRun, Prefrl, Run
+from training import PREFRL
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Environments of a user. Neither can be rendered; `gymnasium.make` may pass a `render_mode`."""
+"""A user's environments. Neither can be rendered.
+
+`render_mode` is there because `gymnasium.make` may pass it.
+"""
 
 from typing import Any, ClassVar
 

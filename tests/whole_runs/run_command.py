@@ -3,14 +3,12 @@
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefrl.labels.store import LabelStore
 
-PREFRL = Path(sys.executable).with_name("prefrl")
 SECRET = "not-for-the-archive"
 DOT = "moving-dot-position"
 SHORT = [

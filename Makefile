@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make install  prefrl and its tools into .venv"
 	@echo "make demo     train on the simplest task, about a minute"
-	@echo "make test     format, lint, types and tests, in Debian's Chromium too; 20 to 25 minutes"
+	@echo "make test     format, lint, types and tests, in Debian's Chromium too; 16 to 25 minutes"
 	@echo "make coverage which branches of the code the tests reach"
 	@echo "make bench    Pong's speed beside stock Stable-Baselines3; some 13 minutes, without bfloat16 25"
 	@echo "make lint     the first three of these"

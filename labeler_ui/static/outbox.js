@@ -31,14 +31,13 @@ export class Outbox {
 
   /** Queries that an entry is about. */
   get queries() {
-    return new Set(this.#keys().map((key) => read(key)?.body.query));
+    return new Set(this.#paths().keys());
   }
 
-  /** Queries of which the newest entry is an answer: after a reload nothing else remembers them. */
+  /** Those whose newest entry is an answer: after a reload nothing else remembers them. */
   get answered() {
-    const paths = new Map();
-    for (const entry of this.#keys().map(read)) paths.set(entry?.body.query, entry?.path);
-    return new Set([...paths.keys()].filter((query) => paths.get(query) === "/api/answers"));
+    const answers = [...this.#paths()].filter(([, path]) => path === "/api/answers");
+    return new Set(answers.map(([query]) => query));
   }
 
   add(path, body) {
@@ -79,6 +78,12 @@ export class Outbox {
       localStorage.removeItem(key);
       this.#on.refused(path, body, error);
     }
+  }
+
+  /** By query, where its newest entry goes. */
+  #paths() {
+    const entries = this.#keys().map(read);
+    return new Map(entries.map((entry) => [entry?.body.query, entry?.path]));
   }
 
   #keys() {

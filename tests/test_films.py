@@ -14,7 +14,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from prefrl.config import ConfigError, EnvConfig
 from prefrl.policy.camera import Camera, check_can_be_filmed, make_filmed_env
 from prefrl.policy.environment import make_env
-from prefrl.policy.films import FilmStudio
 from prefrl.policy.recorder import ClipRecorder
 from prefrl.policy.vec_env import hide_ends, make_vec_env
 from prefrl.types import FILM_WIDTH, Clip, ClipPair, Film
@@ -327,60 +326,6 @@ def test_films_change_nothing_of_the_clips(id):
     assert len(with_films.pairs) > 3
     for pair, plain in zip(with_films.pairs, without.pairs, strict=True):
         assert (pair.first.id, pair.second.id) == (plain.first.id, plain.second.id)
-
-
-# --- the time it may take -----------------------------------------------------------------------
-
-
-class Clock:
-    """Goes on by a second for each picture, and when told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class SlowVenv:
-    """Two environments whose pictures take a second each."""
-
-    num_envs = 2
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def get_attr(self, name: str, indices: Any) -> list[float]:
-        return [15.0]
-
-    def env_method(self, name: str, indices: list[int]) -> list[np.ndarray]:
-        self._clock.now += len(indices)
-        return [np.zeros((2, 2, 3), np.uint8) for _ in indices]
-
-
-def test_after_a_film_comes_a_rest_that_makes_it_its_share_of_the_time():
-    clock = Clock()
-    studio = FilmStudio(SlowVenv(clock), clock)  # type: ignore[arg-type]
-    studio.share = 0.1
-    assert studio.affordable()
-    studio.begin(np.array([1]))
-    studio.go_on(np.array([1]), np.array([False, True]))
-    studio.finish(1)
-    assert studio.seconds == pytest.approx(2, abs=1e-3)
-    assert clock.now == 2
-    assert not studio.affordable()
-    clock.now = 19.9
-    assert not studio.affordable()
-    clock.now = 20.1
-    assert studio.affordable()
-
-
-def test_nothing_rests_while_filming_may_take_all_the_time():
-    clock = Clock()
-    studio = FilmStudio(SlowVenv(clock), clock)  # type: ignore[arg-type]
-    studio.begin(np.array([0, 1]))
-    studio.go_on(np.array([0, 1]), np.array([False, False]))
-    assert studio.affordable()
 
 
 def test_a_stretch_that_cannot_be_afforded_is_no_clip():

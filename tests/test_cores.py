@@ -11,8 +11,9 @@ from policy_side import FakeLink, Silent
 
 from prefrl import cores, launcher, processes
 from prefrl.config import Config, EnvConfig, PolicyConfig
-from prefrl.cores import JUDGED_S, LEFT_ALONE_S, SPINS, SecondCore, limit_spinning
+from prefrl.cores import JUDGED_S, LEFT_ALONE_S, SPINS, SecondCore, limit_spinning, own_threads
 from prefrl.metrics import Metrics, Stopwatch
+from prefrl.policy import loop as policy_loop
 from prefrl.policy.loop import PolicyLoop
 from prefrl.run_directory import RunDirectory
 from prefrl.wires import Flag, InlineLink, QueueToPolicy, QueueToReward, Wires
@@ -207,6 +208,72 @@ def test_a_core_taken_again_and_again_is_judged_too(clock, threads):
         core.take()
         clock.go_on(JUDGED_S / 2, 1.0)
     assert threads == [2, 2, 1, 1, 1]
+
+
+@pytest.fixture
+def places(monkeypatch) -> dict[int, set[int]]:
+    """Cores of each thread that was given some, on a machine whose process may use 3 and 7."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("only Linux lets a thread be kept to a core")
+    places: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7})
+    monkeypatch.setattr(os, "sched_setaffinity", places.__setitem__)
+    return places
+
+
+def test_threads_keep_to_a_core_each_while_both_are_this_process_s(clock, threads, places):
+    free = [False]
+    core = SecondCore(lambda: free[0], {12, 11})
+    core.take()
+    core.leave()
+    assert places == {}
+    free[0] = True
+    core.take()
+    core.leave()
+    assert places == {11: {3}, 12: {7}}  # within the rollout too
+    free[0] = False
+    core.take()
+    assert places == {11: {3, 7}, 12: {3, 7}}
+
+
+def test_threads_are_let_go_where_something_else_computes_on_their_cores(clock, threads, places):
+    core = SecondCore(lambda: True, {11, 12})
+    stretches(core, clock, int(JUDGED_S), got=1.7)
+    assert places == {11: {3}, 12: {7}}
+    stretches(core, clock, int(JUDGED_S) + 1, got=1.0)
+    assert places == {11: {3, 7}, 12: {3, 7}}
+
+
+def test_with_more_cores_threads_are_where_the_system_wants_them(
+    clock, threads, places, monkeypatch
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    SecondCore(lambda: True, {11, 12}).take()
+    assert places == {}
+
+
+@pytest.mark.skipif(not own_threads(), reason="only Linux tells a process its threads")
+def test_the_threads_of_a_policy_s_games_are_known(tmp_path, monkeypatch):
+    kept: list[set[int]] = []
+
+    def second_core(is_free: Any, threads: set[int]) -> SecondCore:
+        kept.append(threads & own_threads())
+        return SecondCore(is_free)
+
+    monkeypatch.setattr(policy_loop, "SecondCore", second_core)
+    config = Config(
+        env=EnvConfig(id="ALE/Pong-v5"), reward="true", total_timesteps=8,
+        policy=PolicyConfig(n_envs=2, n_steps=4, batch_size=8),
+    )  # fmt: skip
+    with Metrics(RunDirectory(tmp_path), "policy") as metrics:
+        loop = PolicyLoop(
+            config, RunDirectory(tmp_path), FakeLink(), lambda snapshot: None, 0, ON_CPU,
+            metrics, Silent(), lambda: False,
+        )  # fmt: skip
+        loop.learn()
+    loop.venv.close()
+    assert kept[0]
+    assert not kept[0] & own_threads()  # they ended with their games
 
 
 @pytest.mark.parametrize(

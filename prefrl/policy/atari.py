@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import VecEnv
 
+from prefrl.cores import own_threads
 from prefrl.policy.atari_colour import ColourGames
 from prefrl.policy.atari_form import MAX_FRAMES
 
@@ -89,6 +90,9 @@ class AtariVecEnv(VecEnv):
         num_threads: Threads that play; 0 takes one for each processor core. What is played does
             not depend on it.
         films: Play in colour, so that `picture` and `last_picture` can be called.
+
+    Attributes:
+        threads: Those that play, as `own_threads` has them.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class AtariVecEnv(VecEnv):
         num_threads: int = 0,
         films: bool = False,
     ) -> None:
+        before = own_threads()
         colours: dict[str, Any] = {"screen": _screen(env_id)} if films else {"grayscale": True}
         self._games = (ColourGames if films else AtariVectorEnv)(
             gymnasium.spec(env_id).kwargs["game"],
@@ -125,6 +130,7 @@ class AtariVecEnv(VecEnv):
             use_fire_reset=True,
             **colours,
         )
+        self.threads = own_threads() - before
         self._frame_shape = (1, image_size, image_size)
         self._stepping = False
         super().__init__(

@@ -19,6 +19,7 @@ from prefrl.config import Config
 from prefrl.cores import SecondCore
 from prefrl.link import PolicyLink, Reporter
 from prefrl.metrics import Metrics
+from prefrl.policy.atari import AtariVecEnv
 from prefrl.policy.between_rollouts import BetweenRollouts, ToMetrics
 from prefrl.policy.checkpoint import save_policy
 from prefrl.policy.films import FILM_SHARE
@@ -98,7 +99,9 @@ class PolicyLoop:
             if self.recorder.studio is not None:
                 self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
-            second_core = SecondCore(self._link.core_is_free)
+            games = self.venv.unwrapped
+            threads = games.threads if isinstance(games, AtariVecEnv) else ()
+            second_core = SecondCore(self._link.core_is_free, threads)
             self.model.learn(to_learn, callback=self._between_rollouts(second_core))
             second_core.leave()  # as saved policies do: they are evaluated to the same numbers
             self.learning_ended_at = time.perf_counter()

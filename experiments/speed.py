@@ -24,6 +24,7 @@ rewards at most 20% of the policy process's time, choosing queries at most 5% of
 """
 
 import csv
+import os
 import platform
 import signal
 import statistics
@@ -124,7 +125,9 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
         "--run-dir", str(run),
     ]  # fmt: skip
     with run.with_suffix(".log").open("w", encoding="utf-8") as log:
-        training = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        training = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
     since = time.perf_counter()
     try:
         while len((timing := Timing.of(run)).alone) < ROWS or timing.alone_s < ALONE_S:
@@ -132,7 +135,7 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
                 raise RuntimeError(Path(log.name).read_text(encoding="utf-8"))
             time.sleep(0.5)
     finally:
-        training.send_signal(signal.SIGINT)
+        os.killpg(training.pid, signal.SIGKILL)  # its end takes seconds, and nothing is kept
         training.wait()
     if len(timing.in_a_round) < 2:
         raise RuntimeError(f"the round of {LABELS} labels was over too soon to time the policy in")
@@ -182,7 +185,7 @@ def policies(turn: int, folder: Path, fitted: Path) -> Figures:
 def gather(folder: Path) -> Path:
     """Labels on a random policy's clips, two clips each."""
     return prefrl(folder / "gathered", "gather", "pong", "--labels", str(LABELS),
-                  "--env.image-size", str(SIDE))  # fmt: skip
+                  "--policy.clip-fraction", "1", "--env.image-size", str(SIDE))  # fmt: skip
 
 
 def fit(folder: Path) -> Path:
@@ -212,7 +215,16 @@ def training_round(labels: Path, members: int) -> float:
     It reads 500 labels four times: as many as a round of the recipe over its first 1,000, and fewer
     than all later ones, of which what comes once a round is a smaller part.
     """
-    times = 4
+    return frames_read(labels, members, 4)
+
+
+def round_of_a_turn(labels: Path, members: int) -> float:
+    """The same of the round that a policy is timed in."""
+    return frames_read(labels, members, EPOCHS)
+
+
+def frames_read(labels: Path, members: int, times: int) -> float:
+    """A second, by a round that reads each label so many times."""
     trainer = make_trainer(members)
     since = time.perf_counter()
     trainer.fit(ring := read_labels(labels, members), times)
@@ -276,7 +288,7 @@ MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
     "round, 3 members": (training_round, 3, 1),
     "bare loop, 3 members": (bare_loop, 3, 1),
     "bare loop, 1 member": (bare_loop, 1, 1),
-    "round, 3 members, 2 threads": (training_round, 3, 2),
+    "round, 3 members, 2 threads": (round_of_a_turn, 3, 2),
     "round, 1 member, 2 threads": (training_round, 1, 2),
     "end of a round, s": (end_of_round, 3, 1),
     "choosing a round's queries, s": (choosing, 3, 1),

@@ -29,7 +29,7 @@ def main() -> None:
         "PongNoFrameskip-v4", n_envs, seed=0, vec_env_cls=together, vec_env_kwargs=how
     )
     stacked, ours = VecFrameStack(games, 4), RECIPES["pong"].config.policy
-    print("a2c", steps_per_s(A2C("CnnPolicy", stacked), 100 * n_envs))
+    print("a2c", steps_per_s(A2C("CnnPolicy", stacked), 50 * n_envs))
     # SB3's defaults, but for the rollout, batch and epochs of our recipe.
     ppo = PPO(
         "CnnPolicy", stacked, n_steps=ours.n_steps, batch_size=ours.batch_size,

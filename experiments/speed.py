@@ -24,7 +24,6 @@ rewards at most 20% of the policy process's time, choosing queries at most 5% of
 """
 
 import csv
-import os
 import platform
 import signal
 import statistics
@@ -77,7 +76,7 @@ def speeds(algo: str, figures: Figures) -> Speeds:
         read_s=(figures[f"{algo} round_s"] - end) / (EPOCHS * LABELS),
         once_s=end + figures["choosing a round's queries, s"] + figures[f"{algo} publish_s"],
         # The same round beside the policy; the reward process takes both cores when that waits.
-        waiting=figures["round, 3 members, 2 threads"]
+        waiting=figures["a turn's round, 3 members, 2 threads"]
         / (2 * PONG.env.clip_length * EPOCHS * LABELS / figures[f"{algo} round_s"]),
     )
 
@@ -125,9 +124,7 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
         "--run-dir", str(run),
     ]  # fmt: skip
     with run.with_suffix(".log").open("w", encoding="utf-8") as log:
-        training = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        training = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     since = time.perf_counter()
     try:
         while len((timing := Timing.of(run)).alone) < ROWS or timing.alone_s < ALONE_S:
@@ -135,7 +132,7 @@ def train(algo: str, run: Path, fitted: Path) -> dict[str, float]:
                 raise RuntimeError(Path(log.name).read_text(encoding="utf-8"))
             time.sleep(0.5)
     finally:
-        os.killpg(training.pid, signal.SIGKILL)  # its end takes seconds, and nothing is kept
+        training.send_signal(signal.SIGINT)
         training.wait()
     if len(timing.in_a_round) < 2:
         raise RuntimeError(f"the round of {LABELS} labels was over too soon to time the policy in")
@@ -215,21 +212,20 @@ def training_round(labels: Path, members: int) -> float:
     It reads 500 labels four times: as many as a round of the recipe over its first 1,000, and fewer
     than all later ones, of which what comes once a round is a smaller part.
     """
-    return frames_read(labels, members, 4)
-
-
-def round_of_a_turn(labels: Path, members: int) -> float:
-    """The same of the round that a policy is timed in."""
-    return frames_read(labels, members, EPOCHS)
-
-
-def frames_read(labels: Path, members: int, times: int) -> float:
-    """A second, by a round that reads each label so many times."""
+    times = 4
     trainer = make_trainer(members)
     since = time.perf_counter()
     trainer.fit(ring := read_labels(labels, members), times)
     frames = times * len(ring) * 2 * PONG.env.clip_length
     return frames / (time.perf_counter() - since)
+
+
+def round_of_a_turn(labels: Path, members: int) -> float:
+    """Frames a second of the round that a policy is timed in, its labels in memory."""
+    trainer, ring = make_trainer(members), read_labels(labels, members)
+    since = time.perf_counter()
+    trainer.fit(ring, EPOCHS)
+    return 2 * PONG.env.clip_length * EPOCHS * len(ring) / (time.perf_counter() - since)
 
 
 def end_of_round(labels: Path, members: int) -> float:
@@ -288,7 +284,7 @@ MEASURES: dict[str, tuple[Callable[[Path, int], float], int, int]] = {
     "round, 3 members": (training_round, 3, 1),
     "bare loop, 3 members": (bare_loop, 3, 1),
     "bare loop, 1 member": (bare_loop, 1, 1),
-    "round, 3 members, 2 threads": (round_of_a_turn, 3, 2),
+    "a turn's round, 3 members, 2 threads": (round_of_a_turn, 3, 2),
     "round, 1 member, 2 threads": (training_round, 1, 2),
     "end of a round, s": (end_of_round, 3, 1),
     "choosing a round's queries, s": (choosing, 3, 1),

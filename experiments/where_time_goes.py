@@ -3,8 +3,8 @@
 Every part is timed by itself, with nothing beside it: the policy's for one step of all 16 games,
 the reward process's for one label that a round reads (a pair of clips, three members) and for a
 round. All on one thread, but the games, which ALE plays on both cores, and the policy's whole loop,
-which is timed with a second thread between its rollouts too: a run's has it while no round is
-trained.
+which is timed with a second thread between its rollouts too, and a core for each of ALE's: so is a
+run's while no round is trained.
 
 At best, no core ever waits: the core-seconds that a whole run needs from its first snapshot on,
 over two. What is lost to that is waiting, for games or for labels, what a second thread does not
@@ -33,8 +33,9 @@ from whole_run import random_steps, rounds
 
 from prefrl.compute import Placement, fast_format, prepare
 from prefrl.config import Config
-from prefrl.cores import compute_on
+from prefrl.cores import KeptApart, compute_on
 from prefrl.labels.store import LabelStore
+from prefrl.policy.atari import AtariVecEnv
 from prefrl.policy.loop import make_recorder
 from prefrl.policy.model import ImageFeatures, build_model
 from prefrl.policy.substitution import predict_rollout
@@ -87,10 +88,12 @@ class RolloutsAndUpdates(BaseCallback):
 def policy(config: Config, placement: Placement, threads: int) -> tuple[dict[str, float], float]:
     """Milliseconds of one step of all games by part; those of a core that the games need.
 
-    Updates and predictions on so many threads.
+    Updates and predictions on so many threads; with two, ALE's keep to a core each.
     """
     recorder = make_recorder(config, lambda pair: True)
     venv = normalise(recorder, config, training=True)
+    assert isinstance(venv.unwrapped, AtariVecEnv)
+    KeptApart(venv.unwrapped.threads).keep(apart=threads == 2)
     model, phases = build_model(config, venv, placement), RolloutsAndUpdates(threads)
     n_envs, n_steps = config.policy.n_envs, config.policy.n_steps
     rollouts = 4 if config.policy.algo == "ppo" else 100

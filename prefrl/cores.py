@@ -1,6 +1,6 @@
-"""How many processor cores a process of a run computes on."""
+"""On how many processor cores a process of a run computes, and on which its games are played."""
 
-import itertools
+import contextlib
 import math
 import os
 import sys
@@ -48,28 +48,31 @@ def own_threads() -> Set[int]:
 
 
 class KeptApart:
-    """Threads that can be kept to a core each, where there are two cores.
+    """Two threads that can be kept to a core each, where there are two cores.
 
-    The two that play games are woken one after the other by a thread that was at work, and Linux
-    lets both wait for one core while the other idles: 5 ms a step of 16 games instead of 3. With
-    more cores it finds one that idles.
+    Those that play games are woken one after the other by a thread that was at work, and Linux lets
+    both wait for one core while the other idles: 5 ms a step of 16 games instead of 3. ALE can bind
+    them itself, but then for good. Source: experiments/LOG.md.
 
     Args:
-        threads: As `own_threads` has them.
+        threads: As `own_threads` has them. Others than two stay where the system wants them.
     """
 
     def __init__(self, threads: Collection[int]) -> None:
-        self._cores = os.sched_getaffinity(0) if sys.platform == "linux" else set()
-        kept = sorted(threads) if len(self._cores) == 2 else []
-        self._places = dict(zip(kept, itertools.cycle(sorted(self._cores)), strict=False))
+        self._threads = sorted(threads)
         self._apart = False
 
     def keep(self, apart: bool) -> None:
-        """A core each, or each where the system wants it."""
-        if apart == self._apart or sys.platform != "linux":
+        """A core each, or both where the system wants them."""
+        if sys.platform != "linux" or apart == self._apart:
             return
-        for thread, core in self._places.items():
-            os.sched_setaffinity(thread, {core} if apart else self._cores)
+        cores = sorted(os.sched_getaffinity(0))  # anew: they can change
+        if apart and not len(self._threads) == len(cores) == 2:
+            return
+        places = [{core} for core in cores] if apart else [set(cores)] * len(self._threads)
+        with contextlib.suppress(OSError):  # not worth a run
+            for thread, place in zip(self._threads, places, strict=True):
+                os.sched_setaffinity(thread, place)
         self._apart = apart
 
 
@@ -82,12 +85,12 @@ class SecondCore:
 
     Args:
         is_free: Whether the run has no other use for it: no other process, no people.
-        threads: Of this process, that it waits for: given two cores, each keeps to one of its own.
+        players: Threads of this process that play games: with both cores, each keeps to one.
     """
 
-    def __init__(self, is_free: Callable[[], bool], threads: Collection[int] = ()) -> None:
+    def __init__(self, is_free: Callable[[], bool], players: Collection[int] = ()) -> None:
         self._is_free = is_free
-        self._threads = KeptApart(threads)
+        self._players = KeptApart(players)
         self._taken_at: tuple[float, float] | None = None
         self._passed = self._computed = 0.0  # seconds: on the clock, and of all threads
         self._not_before = -math.inf
@@ -96,7 +99,7 @@ class SecondCore:
         """Compute on two cores if there are two to be had, else on one."""
         self._look_back()
         free = self._is_free() and time.perf_counter() >= self._not_before
-        self._threads.keep(apart=free)
+        self._players.keep(apart=free)
         if free:
             compute_on(2)
             self._taken_at = time.perf_counter(), time.process_time()
@@ -104,7 +107,7 @@ class SecondCore:
             compute_on(1)
 
     def leave(self) -> None:
-        """Compute on one. Threads that were kept apart still are."""
+        """Compute on one. Players that are kept apart stay so."""
         self._look_back()
         compute_on(1)
 

@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import sys
+import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,15 @@ from policy_side import FakeLink, Silent
 
 from prefrl import cores, launcher, processes
 from prefrl.config import Config, EnvConfig, PolicyConfig
-from prefrl.cores import JUDGED_S, LEFT_ALONE_S, SPINS, SecondCore, limit_spinning, own_threads
+from prefrl.cores import (
+    JUDGED_S,
+    LEFT_ALONE_S,
+    SPINS,
+    KeptApart,
+    SecondCore,
+    limit_spinning,
+    own_threads,
+)
 from prefrl.metrics import Metrics, Stopwatch
 from prefrl.policy import loop as policy_loop
 from prefrl.policy.loop import PolicyLoop
@@ -210,17 +221,19 @@ def test_a_core_taken_again_and_again_is_judged_too(clock, threads):
     assert threads == [2, 2, 1, 1, 1]
 
 
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone binds threads to cores")
+
+
 @pytest.fixture
 def places(monkeypatch) -> dict[int, set[int]]:
     """Cores of each thread that was given some, on a machine whose process may use 3 and 7."""
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("only Linux lets a thread be kept to a core")
     places: dict[int, set[int]] = {}
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7})
     monkeypatch.setattr(os, "sched_setaffinity", places.__setitem__)
     return places
 
 
+@on_linux
 def test_threads_keep_to_a_core_each_while_both_are_this_process_s(clock, threads, places):
     free = [False]
     core = SecondCore(lambda: free[0], {12, 11})
@@ -236,6 +249,7 @@ def test_threads_keep_to_a_core_each_while_both_are_this_process_s(clock, thread
     assert places == {11: {3, 7}, 12: {3, 7}}
 
 
+@on_linux
 def test_threads_are_let_go_where_something_else_computes_on_their_cores(clock, threads, places):
     core = SecondCore(lambda: True, {11, 12})
     stretches(core, clock, int(JUDGED_S), got=1.7)
@@ -244,20 +258,71 @@ def test_threads_are_let_go_where_something_else_computes_on_their_cores(clock, 
     assert places == {11: {3, 7}, 12: {3, 7}}
 
 
-def test_with_more_cores_threads_are_where_the_system_wants_them(
-    clock, threads, places, monkeypatch
+@on_linux
+@pytest.mark.parametrize(
+    ("cores", "players"), [({0, 1, 2}, {11, 12}), ({0}, {11, 12}), ({0, 1}, {11}), ({0, 1}, set())]
+)
+def test_others_than_two_threads_on_two_cores_are_where_the_system_wants_them(
+    places, monkeypatch, cores, players
 ):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    SecondCore(lambda: True, {11, 12}).take()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: cores)
+    KeptApart(players).keep(apart=True)
     assert places == {}
 
 
-@pytest.mark.skipif(not own_threads(), reason="only Linux tells a process its threads")
-def test_the_threads_of_a_policy_s_games_are_known(tmp_path, monkeypatch):
-    kept: list[set[int]] = []
+@on_linux
+def test_threads_are_let_go_to_the_cores_that_there_are_by_then(places, monkeypatch):
+    kept = KeptApart({11, 12})
+    kept.keep(apart=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 4, 5})
+    kept.keep(apart=False)
+    assert places == {11: {3, 4, 5}, 12: {3, 4, 5}}
 
-    def second_core(is_free: Any, threads: set[int]) -> SecondCore:
-        kept.append(threads & own_threads())
+
+@on_linux
+def test_a_core_that_is_not_to_be_had_is_not_worth_a_run(places, monkeypatch):
+    def refuse(thread: int, cores: set[int]) -> None:
+        raise OSError(22, "Invalid argument")
+
+    kept = KeptApart({11, 12})
+    kept.keep(apart=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "sched_setaffinity", refuse)
+        kept.keep(apart=False)
+        kept.keep(apart=True)
+    kept.keep(apart=False)
+    assert places == {11: {3, 7}, 12: {3, 7}}
+
+
+@on_linux
+@pytest.mark.skipif(cores.usable_cores() < 2, reason="there are no two cores")
+def test_real_threads_are_bound_to_a_core_each_and_let_go():
+    over, ids = threading.Event(), []
+    waiting = [threading.Thread(target=over.wait) for _ in range(2)]
+    all_cores = os.sched_getaffinity(0)
+    two = set(sorted(all_cores)[:2])
+    try:
+        for thread in waiting:
+            thread.start()
+            ids.append(thread.native_id)
+        os.sched_setaffinity(0, two)
+        kept = KeptApart(ids)
+        kept.keep(apart=True)
+        bound = [os.sched_getaffinity(thread) for thread in ids]
+        kept.keep(apart=False)
+        assert sorted(map(sorted, bound)) == [[core] for core in sorted(two)]
+        assert [os.sched_getaffinity(thread) for thread in ids] == [two, two]
+    finally:
+        os.sched_setaffinity(0, all_cores)
+        over.set()
+
+
+@on_linux
+def test_the_threads_of_a_policy_s_games_are_known(tmp_path, monkeypatch):
+    given: list[set[int]] = []
+
+    def second_core(is_free: Any, players: set[int]) -> SecondCore:
+        given.append(players & own_threads())
         return SecondCore(is_free)
 
     monkeypatch.setattr(policy_loop, "SecondCore", second_core)
@@ -272,8 +337,11 @@ def test_the_threads_of_a_policy_s_games_are_known(tmp_path, monkeypatch):
         )  # fmt: skip
         loop.learn()
     loop.venv.close()
-    assert kept[0]
-    assert not kept[0] & own_threads()  # they ended with their games
+    assert len(given[0]) == min(2, os.cpu_count() or 1)
+    end = time.monotonic() + 5  # Linux forgets a thread some time after it was waited for
+    while given[0] & own_threads() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not given[0] & own_threads()
 
 
 @pytest.mark.parametrize(

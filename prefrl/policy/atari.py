@@ -11,7 +11,7 @@ The forms differ where no rule says which is right. ALE presses FIRE for one fra
 presses FIRE and then action 2 for a decision each; ALE maxes grey frames, SB3 coloured ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import gymnasium
@@ -110,8 +110,8 @@ class AtariVecEnv(VecEnv):
         num_threads: int = 0,
         films: bool = False,
     ) -> None:
-        before = own_threads()
         colours: dict[str, Any] = {"screen": _screen(env_id)} if films else {"grayscale": True}
+        before = own_threads()
         self._games = (ColourGames if films else AtariVectorEnv)(
             gymnasium.spec(env_id).kwargs["game"],
             n_envs,
@@ -130,7 +130,7 @@ class AtariVecEnv(VecEnv):
             use_fire_reset=True,
             **colours,
         )
-        self.threads = own_threads() - before
+        self.threads: Set[int] = own_threads() - before
         self._frame_shape = (1, image_size, image_size)
         self._stepping = False
         super().__init__(
@@ -185,6 +185,7 @@ class AtariVecEnv(VecEnv):
         """End ALE's threads."""
         # They end with the interface, and not before: ALE's own close() leaves them.
         self._games.__dict__.pop("ale", None)
+        self.threads = set()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The attribute of the games, which have all of them in common."""

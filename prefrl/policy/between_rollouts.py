@@ -58,7 +58,7 @@ class BetweenRollouts(BaseCallback):
         reporter: Who is told how far we are.
         save: Writes the policy as a checkpoint of this name.
         stopped: Asked at each step.
-        second_core: For what comes between two rollouts. Within one, the games have what is free.
+        second_core: For what comes between two rollouts. In the next one the games have it.
     """
 
     def __init__(

@@ -100,8 +100,8 @@ class PolicyLoop:
                 self.recorder.studio.share = FILM_SHARE  # all until now: every clip was wanted
             to_learn = whole_rollouts * rollout
             games = self.venv.unwrapped
-            threads = games.threads if isinstance(games, AtariVecEnv) else ()
-            second_core = SecondCore(self._link.core_is_free, threads)
+            players = games.threads if isinstance(games, AtariVecEnv) else ()
+            second_core = SecondCore(self._link.core_is_free, players)
             self.model.learn(to_learn, callback=self._between_rollouts(second_core))
             second_core.leave()  # as saved policies do: they are evaluated to the same numbers
             self.learning_ended_at = time.perf_counter()

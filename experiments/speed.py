@@ -222,17 +222,19 @@ def training_round(labels: Path, members: int) -> float:
 
 def round_of_a_turn(labels: Path, members: int) -> float:
     """Frames a second of the round that a policy is timed in, its labels in memory."""
-    trainer, ring = make_trainer(members), read_labels(labels, members)
-    since = time.perf_counter()
-    trainer.fit(ring, EPOCHS)
-    return 2 * PONG.env.clip_length * EPOCHS * len(ring) / (time.perf_counter() - since)
+    return 2 * PONG.env.clip_length * EPOCHS * LABELS / fitting(labels, members, EPOCHS)
 
 
 def end_of_round(labels: Path, members: int) -> float:
     """Seconds of what a round does when its labels are read: batch norm anew, losses measured."""
+    return fitting(labels, members, 0)
+
+
+def fitting(labels: Path, members: int, epochs: int) -> float:
+    """Seconds of a round whose labels are in memory."""
     trainer, ring = make_trainer(members), read_labels(labels, members)
     since = time.perf_counter()
-    trainer.fit(ring, 0)
+    trainer.fit(ring, epochs)
     return time.perf_counter() - since
 
 
